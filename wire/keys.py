@@ -1,0 +1,82 @@
+"""Key schedule: meter key -> key epoch -> one 128-bit key per frame (HKDF, RFC 5869)."""
+
+import hashlib
+
+UP = 1
+DOWN = 2
+METER_KEY_BYTES = 32
+KEY_EPOCH_MAX = 255
+FRAME_COUNTER_MAX = (1 << 64) - 1
+IV_BYTES = 13
+
+_SALT = b"openlicznik/1"
+_INFO = b"openlicznik/1 frame"
+_FRAME_KEY_BYTES = 16
+
+try:
+    from hmac import digest as _hmac_digest
+
+    def hmac_sha256(key: bytes, message: bytes) -> bytes:
+        """HMAC-SHA256 (RFC 2104) of message under key."""
+        return _hmac_digest(key, message, "sha256")
+
+except ImportError:  # stock ESP32 firmware has sha256 and no hmac
+    _BLOCK = 64
+    _INNER = bytes(b ^ 0x36 for b in range(256))
+    _OUTER = bytes(b ^ 0x5C for b in range(256))
+
+    def hmac_sha256(key: bytes, message: bytes) -> bytes:
+        """HMAC-SHA256 (RFC 2104) of message under key."""
+        if len(key) > _BLOCK:
+            key = hashlib.sha256(key).digest()
+        padded = key + bytes(_BLOCK - len(key))
+        inner = hashlib.sha256(bytes([_INNER[b] for b in padded]))
+        inner.update(message)
+        outer = hashlib.sha256(bytes([_OUTER[b] for b in padded]))
+        outer.update(inner.digest())
+        return outer.digest()
+
+
+def hkdf_extract(salt: bytes, key_material: bytes) -> bytes:
+    """PRK of 32 bytes (RFC 5869 section 2.2)."""
+    return hmac_sha256(salt if salt else bytes(32), key_material)
+
+
+def hkdf_expand(prk: bytes, info: bytes, length: int) -> bytes:
+    """`length` bytes of output key material, at most 255 * 32 (RFC 5869 section 2.3)."""
+    assert 0 < length <= 255 * 32
+    block = b""
+    output = b""
+    number = 1
+    while len(output) < length:
+        block = hmac_sha256(prk, block + info + bytes([number]))
+        output += block
+        number += 1
+    return output[:length]
+
+
+def make_iv(direction: int, frame_counter: int) -> bytes:
+    """The 13-byte IV: direction, four zero bytes, frame counter (8 bytes, big-endian)."""
+    assert direction in (UP, DOWN) and 0 <= frame_counter <= FRAME_COUNTER_MAX
+    return bytes((direction, 0, 0, 0, 0)) + frame_counter.to_bytes(8, "big")
+
+
+class EpochKey:
+    """One generation of a meter's key. Holds the PRK, never shows it."""
+
+    __slots__ = ("_prk", "key_epoch")
+
+    def __init__(self, key_epoch: int, meter_key: bytes) -> None:
+        if len(meter_key) != METER_KEY_BYTES:
+            raise ValueError("a meter key is 32 bytes")
+        if not 0 <= key_epoch <= KEY_EPOCH_MAX:
+            raise ValueError("a key epoch is one byte")
+        self.key_epoch = key_epoch
+        self._prk = hkdf_extract(_SALT, meter_key)
+
+    def __repr__(self) -> str:
+        return "EpochKey(key_epoch=" + str(self.key_epoch) + ")"
+
+    def frame_key(self, iv: bytes) -> bytes:
+        """The one-time 128-bit key of the frame with this IV: one HMAC, first 16 bytes."""
+        return hmac_sha256(self._prk, _INFO + iv + b"\x01")[:_FRAME_KEY_BYTES]
