@@ -12,23 +12,28 @@ if TYPE_CHECKING:
 
 CBOR_BYTES_MAX = 1024
 _INT_MAX = (1 << 64) - 1
+_STRING_REFERENCES = b"\xd9\x01\x00"
 
 try:
     import cbor2
 
     def _dumps(value: "Any") -> bytes:
-        return cbor2.dumps(value, canonical=True)
+        return cbor2.dumps(value)  # deterministic by itself: the subset has no maps, no floats
 
     def _loads(data: bytes) -> "Any":
-        # What cbor2 accepts beyond the subset does not survive the check or the comparison.
         try:
             value = cbor2.loads(data)
         except (cbor2.CBORDecodeError, ValueError, OverflowError, RecursionError) as error:
             raise Malformed("not CBOR: " + type(error).__name__) from None
-        _check(value, DEPTH_MAX)
+        # The one encoding is the shortest, so its length tells it from every other that cbor2
+        # reads; string references (tag 256) alone could be as short.
+        if _size(value, DEPTH_MAX) != len(data) or _STRING_REFERENCES in data:
+            _refuse_other(value, data)
+        return value
+
+    def _refuse_other(value: "Any", data: bytes) -> None:
         if _dumps(value) != data:
             raise Malformed("not deterministic CBOR")
-        return value
 
 except ImportError:
     from wire.cbor_device import dumps as _dumps
@@ -37,7 +42,7 @@ except ImportError:
 
 def encode(value: "Any") -> bytes:
     """The one encoding of value. Raises TooLarge past CBOR_BYTES_MAX, Malformed off the subset."""
-    _check(value, DEPTH_MAX)
+    _size(value, DEPTH_MAX)
     data = _dumps(value)
     if len(data) > CBOR_BYTES_MAX:
         raise TooLarge("a message is at most " + str(CBOR_BYTES_MAX) + " bytes")
@@ -51,18 +56,37 @@ def decode(data: bytes) -> "Any":
     return _loads(data)
 
 
-def _check(value: "Any", depth: int) -> None:
-    """Malformed unless value is of the subset: right types, bounded depth, count and size."""
+def _size(value: "Any", depth: int) -> int:
+    """Bytes of the shortest encoding; Malformed off the subset (types, depth, count, 64 bits)."""
     kind = type(value)
     if kind is int:
-        if not -1 - _INT_MAX <= value <= _INT_MAX:
-            raise Malformed("an integer of more than 64 bits")
-    elif kind is list or kind is tuple:
+        return _head_size(value if value >= 0 else -1 - value)
+    if kind is bytes or kind is bytearray:
+        return _head_size(len(value)) + len(value)
+    if kind is list or kind is tuple:
         if depth == 0:
             raise Malformed("arrays nested too deep")
         if len(value) > ITEMS_MAX:
             raise Malformed("an array longer than the message")
+        size = _head_size(len(value))
         for item in value:
-            _check(item, depth - 1)
-    elif kind not in (bytes, bytearray, str):
-        raise Malformed("only integers, strings and arrays are spoken here")
+            size += _size(item, depth - 1)
+        return size
+    if kind is str:
+        length = len(value.encode())
+        return _head_size(length) + length
+    raise Malformed("only integers, strings and arrays are spoken here")
+
+
+def _head_size(argument: int) -> int:
+    if argument < 24:
+        return 1
+    if argument < 1 << 8:
+        return 2
+    if argument < 1 << 16:
+        return 3
+    if argument < 1 << 32:
+        return 5
+    if argument <= _INT_MAX:
+        return 9
+    raise Malformed("an integer of more than 64 bits")

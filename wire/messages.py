@@ -79,6 +79,7 @@ def encode(message: "Any") -> bytes:
     code, _, kinds, check = _KINDS[type(message)]
     items = [code]
     if type(message) is Profile:
+        _take_channels(message.channels)
         _check_profile(message)
         items.extend(_pack_profile(message))
     else:
@@ -103,9 +104,9 @@ def decode(data: bytes, direction: int) -> "Any":
     _, _, kinds, check = _KINDS[kind]
     if len(items) < 1 + len(kinds):
         raise Malformed("the message lacks a field")
-    values = [_take(field, value) for field, value in zip(kinds, items[1:])]
     if kind is Profile:
-        return _unpack_profile(values)
+        return _unpack_profile(items[1 : 1 + len(kinds)])
+    values = [_take(field, value) for field, value in zip(kinds, items[1:])]
     message = kind(*values)
     check(message)
     return message
@@ -118,7 +119,6 @@ def profile_intervals(profile: Profile) -> int:
 
 # ------------------------------------------------------------------ fields, one kind each
 
-_NUMBER = ("int", 1, INTERVAL_NUMBER_MAX)
 _TIME = ("int", 0, TIME_S_MAX)
 _U32 = ("int", 0, (1 << 32) - 1)
 _CODE = ("int", 0, 255)
@@ -191,27 +191,25 @@ def _put(kind: "tuple[str, int, int]", value: "Any") -> "Any":
 # ------------------------------------------------------------------ the profile
 
 
-def _check_profile(profile: Profile) -> None:
+def _check_profile(p: Profile) -> None:
     """Malformed or TooLarge unless every part of the profile fits every other."""
-    p = profile
-    _take(_NUMBER, p.first)
-    _take(_NUMBER, p.oldest)
-    _take(("int", START_S_MIN, TIME_S_MAX), p.start_s)
-    _take(("int", 1, CAPTURE_PERIOD_S_MAX), p.capture_period_s)
-    channels = _take_channels(p.channels)
     count = len(p.quality)
     if count > INTERVALS_MAX:
         raise TooLarge("a profile has at most 2000 intervals")
-    if not count or p.oldest > p.first or p.first + count - 1 > INTERVAL_NUMBER_MAX:
+    if not count or not 0 < p.oldest <= p.first <= INTERVAL_NUMBER_MAX + 1 - count:
         raise Malformed("the numbers of the intervals do not fit")
-    registers, deltas = p.registers_wh, p.deltas_wh
-    if len(registers) != len(channels) or len(deltas) != len(channels):
+    if not START_S_MIN <= p.start_s <= TIME_S_MAX:
+        raise Malformed("the profile starts outside its limits")
+    if not 0 < p.capture_period_s <= CAPTURE_PERIOD_S_MAX:
+        raise Malformed("the capture period is out of its limits")
+    if len(p.registers_wh) != len(p.channels) or len(p.deltas_wh) != len(p.channels):
         raise Malformed("one register and one row of energies for each channel")
-    for register, row in zip(registers, deltas):
-        _take(("int", 0, REGISTER_WH_MAX), register)
-        if len(row) != count or max(row) > DELTA_WH_MAX or min(row) < 0:
+    if min(p.registers_wh) < 0 or max(p.registers_wh) > REGISTER_WH_MAX:
+        raise Malformed("a register is out of its limits")
+    for row in p.deltas_wh:
+        if len(row) != count or min(row) < 0 or max(row) > DELTA_WH_MAX:
             raise Malformed("one energy within limits for each interval")
-    if max(p.quality) > QUALITY_MAX or min(p.quality) < 0:
+    if min(p.quality) < 0 or max(p.quality) > QUALITY_MAX:
         raise Malformed("an unknown quality")
 
 
@@ -234,22 +232,27 @@ def _pack_profile(profile: Profile) -> "list[Any]":
     ]
 
 
-def _unpack_profile(values: "list[Any]") -> Profile:
-    first, behind, start_s, capture_period_s, channels, energies, runs = values
+_USUAL_CHANNELS = {b"\x01": (1,), b"\x01\x02": (1, 2)}
+
+
+def _unpack_profile(fields: "list[Any]") -> Profile:
+    """The profile in the wire's fields; the hot path of a gateway, so checks are written out."""
+    first, behind, start_s, capture_period_s, channels, energies, runs = fields
+    if not type(first) is type(behind) is type(start_s) is type(capture_period_s) is int:
+        raise Malformed("a number is missing")
+    if not type(channels) is type(energies) is type(runs) is bytes:
+        raise Malformed("a byte string is missing")
+    channels = _USUAL_CHANNELS.get(channels) or _take_channels(channels)
     quality = _unpack_runs(runs)
     row = 1 + len(quality)
     numbers = varint.read_all(energies, row * len(channels))
     if len(numbers) != row * len(channels):
         raise Malformed("one energy for each interval and channel")
+    starts = range(0, len(numbers), row)
+    registers = tuple([numbers[at] for at in starts])
+    deltas = tuple([tuple(numbers[at + 1 : at + row]) for at in starts])
     profile = Profile(
-        first,
-        first - behind,
-        start_s,
-        capture_period_s,
-        channels,
-        tuple([numbers[at] for at in range(0, len(numbers), row)]),
-        tuple([tuple(numbers[at + 1 : at + row]) for at in range(0, len(numbers), row)]),
-        quality,
+        first, first - behind, start_s, capture_period_s, channels, registers, deltas, quality
     )
     _check_profile(profile)
     return profile
@@ -269,6 +272,8 @@ def _pack_runs(quality: "tuple[int, ...]") -> bytes:
 
 
 def _unpack_runs(packed: bytes) -> "Any":
+    if len(packed) == 2 and 0 < packed[0] < 128 and packed[1] < 128:
+        return (packed[1],) * packed[0]  # one short run: nearly every profile
     numbers = varint.read_all(packed, 2 * INTERVALS_MAX)
     if len(numbers) % 2:
         raise Malformed("a run of quality is cut short")
@@ -297,7 +302,7 @@ def _check_registers(message: Registers) -> None:
         raise Malformed("one register for each channel")
 
 
-_PROFILE_FIELDS = (_NUMBER, _U32, _TIME, _U32, _CHANNELS, _BLOB, _BLOB)
+_PROFILE_FIELDS = (_U32, _U32, _TIME, _U32, _CHANNELS, _BLOB, _BLOB)
 _LIVE_FIELDS = (_TIME, ("int", -(1 << 31), (1 << 31) - 1), _PHASES, _PHASES, _U32)
 _STATUS_FIELDS = (_TIME, _TEXT, _U32, _U32, _U32, ("int", -200, 100), _U32)
 _RECEIPT_FIELDS = (("int", -1, (1 << 64) - 1), ("int", 0, INTERVAL_NUMBER_MAX), _TIME)

@@ -1,0 +1,1 @@
+"""Tests of the wire that need CPython: independent libraries and random search."""
