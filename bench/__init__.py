@@ -1,0 +1,1 @@
+"""Speed, measured: ratios against peers within one run."""

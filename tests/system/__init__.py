@@ -1,0 +1,1 @@
+"""Real processes on loopback: a meter on MicroPython, a gateway, settlement, an invoice."""
