@@ -1,7 +1,6 @@
 """The whole chain on this computer, from a pulse in MicroPython to an invoice: `make run`."""
 
 import argparse
-import http.client
 import json
 import os
 import secrets
@@ -12,13 +11,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from host_tools import household
 from host_tools.micropython import ROOT, MicroPythonMissing, find_micropython, micropython_env
 from host_tools.programs import Program, ProgramFailed, wait_for
+from host_tools.settlement_client import SettlementClient
 from host_tools.trip import MeterLog, energy_line, invoice_lines, kwh, pln, trip_lines
 
 SPEED = 10080  # a week in about a minute
@@ -26,7 +26,6 @@ SPEED_MAX = 10_000_000
 START_WAIT_S = 60.0
 SETTLE_WAIT_S = 120.0  # from the last receipt to the last reading in settlement
 STALL_WAIT_S = 300.0  # without one new interval or receipt
-REQUEST_WAIT_S = 30.0
 PROGRESS_S = 5.0  # and after every metered day
 DAY = 96  # intervals
 
@@ -76,6 +75,7 @@ class Chain:
         self._token = secrets.token_urlsafe(32)
         self._gateway_port = free_port()
         self._settlement_port = free_port()
+        self._client = SettlementClient(self._settlement_port, self._token)
         self.programs = [self._settlement(), self._gateway(), self._meter()]
 
     # -------------------------------------------------------------- the story
@@ -86,7 +86,7 @@ class Chain:
         say("Starting settlement, gateway and one meter on the MicroPython unix port ...")
         settlement.start()
         wait_for("settlement", self._settlement_ready, [settlement], START_WAIT_S)
-        self._call("PUT", f"/v1/points/{household.PPE}", self.household.point())
+        self._client.insist("PUT", f"/v1/points/{household.PPE}", self.household.point())
         gateway.start()
         wait_for("the gateway", self._gateway_ready, [gateway], START_WAIT_S)
         directory = self.directory / "meter"
@@ -124,7 +124,9 @@ class Chain:
 
         def issued() -> bool:
             period = {"start": household.FIRST_DAY, "end": household.DAY_AFTER}
-            status, answer = self._try("POST", f"/v1/points/{household.PPE}/invoices", period)
+            status, answer = self._client.ask(
+                "POST", f"/v1/points/{household.PPE}/invoices", period
+            )
             if status in (200, 201):
                 invoice.update(answer)
             elif answer.get("reason") not in ("incomplete", "unreachable"):
@@ -218,7 +220,7 @@ class Chain:
         return f"http://127.0.0.1:{self._settlement_port}/moj-licznik/{household.PPE}"
 
     def _settlement_ready(self) -> bool:
-        return self._try("GET", "/readyz")[0] == 200
+        return self._client.ask("GET", "/readyz")[0] == 200
 
     def _gateway_ready(self) -> bool:
         with socket.socket() as probe:
@@ -229,7 +231,7 @@ class Chain:
         """The hour, as settlement has it, in which the interval lies."""
         hour_s = interval["start_s"] // 3600 * 3600
         for day in household.DAYS:
-            answer = self._call("GET", f"/v1/points/{household.PPE}/readings?day={day}")
+            answer = self._client.insist("GET", f"/v1/points/{household.PPE}/readings?day={day}")
             for hour in answer["hours"]:
                 if hour["start_s"] == hour_s:
                     found: dict[str, Any] = hour
@@ -243,27 +245,6 @@ class Chain:
             command, cwd=ROOT, check=True, input=given, capture_output=True, text=True
         )
         return done.stdout
-
-    def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        status, answer = self._try(method, path, body)
-        if status not in (200, 201):
-            raise ProgramFailed(f"settlement answers {status} to {method} {path}: {answer}")
-        return answer
-
-    def _try(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
-        """Status and JSON of one request; status 0 while settlement is not there."""
-        data = None if body is None else json.dumps(body)
-        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-        settlement = http.client.HTTPConnection(
-            "127.0.0.1", self._settlement_port, timeout=REQUEST_WAIT_S
-        )
-        with closing(settlement):
-            try:
-                settlement.request(method, path, data, headers)
-                answer = settlement.getresponse()
-                return answer.status, _json(answer.read())
-            except (OSError, http.client.HTTPException):
-                return 0, {"reason": "unreachable"}
 
     def _show_progress(self) -> None:
         with self.log.lock:
@@ -298,14 +279,6 @@ def _stay(chain: Chain) -> None:
         for program in chain.programs:
             program.check()
         time.sleep(0.5)
-
-
-def _json(data: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(data)
-    except ValueError:
-        return {"reason": "not_json", "detail": data[:200].decode(errors="replace")}
-    return value if isinstance(value, dict) else {"value": value}
 
 
 def _interrupt(_signal: int, _frame: object) -> None:
