@@ -1,0 +1,1 @@
+"""The settlement service: readings of meters become invoices."""

@@ -1,0 +1,1 @@
+"""Scenario folders: what is given, and what it comes to."""
