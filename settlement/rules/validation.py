@@ -59,7 +59,7 @@ def usage_of(intervals: Iterable[Interval], period: Period) -> Usage:
     for each in ordered:
         _check_grid(each)
     _check_disjoint(ordered)
-    known = [each for each in ordered if grades.grade(each.quality) != grades.MISSING]
+    known = [each for each in ordered if is_billable(each.quality)]
     _check_complete(known, period)
     _check_registers(known)
     counts = Counter(grades.describe(each.quality) for each in known)
@@ -69,6 +69,15 @@ def usage_of(intervals: Iterable[Interval], period: Period) -> Usage:
         quality=tuple(sorted(counts.items())),
         readings_sha256=_digest(known),
     )
+
+
+def is_billable(quality: int) -> bool:
+    """Whether an interval may count: not missing, and not guessed from a current clamp alone.
+
+    Without a voltage channel a clamp shows apparent power and no direction: 9 % too low to 85 % too
+    high at a power factor of 1 to 0.6, and export is invisible.
+    """
+    return grades.grade(quality) != grades.MISSING and not quality & grades.ESTIMATED_VA
 
 
 def is_capture_period(capture_period_s: int) -> bool:

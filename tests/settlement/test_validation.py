@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from settlement.rules.errors import Incomplete, OffGrid, Overlapping, RegisterBreak
 from settlement.rules.validation import GAPS_SHOWN_MAX, is_capture_period, usage_of
 from tests.support.settlement import A_DAY, OTHER_METER_ID, quarters
-from wire.quality import ESTIMATED, IMPLAUSIBLE, MISSING
+from wire.quality import ESTIMATED, ESTIMATED_VA, IMPLAUSIBLE, MEASURED, MISSING
 
 DAY = quarters(A_DAY)
 
@@ -67,6 +67,11 @@ def test_no_intervals_at_all_is_one_gap_over_the_whole_period() -> None:
 def test_an_interval_of_missing_quality_is_missing_whatever_energy_it_says() -> None:
     with pytest.raises(Incomplete):
         usage_of([replace(DAY[0], quality=MISSING), *DAY[1:]], A_DAY)
+
+
+def test_an_interval_guessed_without_voltage_is_refused() -> None:
+    with pytest.raises(Incomplete):
+        usage_of([replace(DAY[0], quality=MEASURED | ESTIMATED_VA), *DAY[1:]], A_DAY)
 
 
 @pytest.mark.parametrize("change_s", [1, 60, 899])
