@@ -1,0 +1,143 @@
+"""This computer as a meter: scripted pulses, a file as flash, sockets. `-m boards.unix DIR`."""
+
+import asyncio
+import json
+import os
+import select
+import socket
+import sys
+
+from boards.unix_flash import FileFlash
+from boards.unix_world import Household, RealClock, World, WorldClock, WorldPulses
+from firmware import app
+from firmware.board import Board, Start
+from firmware.config import ConfigError, parse, text, whole
+from firmware.storage import FlashTooSmall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+SPEED_MAX = 1_000_000
+FLASH_BLOCKS = 256  # 1 MiB, as the partition of the boards to come
+_BOARD_KEYS = ("household", "speed")
+_FILE_CHARS_MAX = 255
+_USAGE = "usage: micropython -m boards.unix DIR, where DIR holds config.json"
+
+
+def main(arguments: "list[str]") -> int:
+    """Run the meter of DIR until it is stopped; 2 for what its user can mend, 1 for the rest."""
+    if len(arguments) != 1:
+        return _fail(_USAGE, 2)
+    folder = arguments[0]
+    try:
+        asyncio.run(app.main(make_board(folder)))
+    except (ConfigError, FlashTooSmall) as error:
+        return _fail(str(error), 2)
+    except OSError as error:
+        return _fail("the meter stopped: " + _name_of(error) + " in " + folder, 1)
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def make_board(folder: str) -> Board:
+    """The board of a meter's folder. Raises ConfigError, whose text says what to do."""
+    settings = _read_config(folder)
+    config = parse(settings, _BOARD_KEYS)
+    speed = whole(settings, "speed", 1, SPEED_MAX) if "speed" in settings else 1
+    log = Log()
+    household = None
+    if "household" in settings:
+        name = text(settings, "household", _FILE_CHARS_MAX)
+        household = Household(config.imp_per_kwh)
+        household.read(_path(folder, name))
+    had_world = _exists(_path(folder, "world.bin"))
+    had_flash = _exists(_path(folder, "flash.bin"))
+    world = World(_path(folder, "world.bin"), household, log)
+    clock: Any = RealClock() if household is None else WorldClock(world, speed, log)
+    flash = FileFlash(_path(folder, "flash.bin"), FLASH_BLOCKS, log)
+    start = Start("power_on", had_world and not had_flash)
+    return Board(config, clock, WorldPulses(world), flash, UnixLink(), log, random_below, start)
+
+
+class Log:
+    """One JSON object a line on standard output. Remembers the last interval for `script_end`."""
+
+    def __init__(self) -> None:
+        self.intervals = 0  # number of the last interval that was closed
+
+    def __call__(self, event: str, **fields: "Any") -> None:
+        if event == "interval":
+            self.intervals = fields["number"]
+        elif event == "boot":
+            self.intervals = fields["number"] - 1
+        fields["event"] = event
+        sys.stdout.write(json.dumps(fields) + "\n")
+
+
+class UnixLink:
+    """Sockets that never block; see firmware.board.Link."""
+
+    def open(self, host: str, port: int, timeout_ms: int) -> "Any":
+        """A connected stream. The name is looked up by the system, in its own time."""
+        stream = socket.socket()
+        try:
+            stream.settimeout(timeout_ms / 1000)
+            stream.connect(socket.getaddrinfo(host, port)[0][-1])
+            stream.setblocking(False)
+        except OSError:
+            stream.close()
+            raise
+        return stream
+
+    def wait(self, stream: "Any", for_write: bool, timeout_ms: int) -> bool:
+        """True as soon as the stream can be read (written), or has failed."""
+        poll = select.poll()
+        poll.register(stream, select.POLLOUT if for_write else select.POLLIN)
+        return bool(poll.poll(timeout_ms))
+
+    def rssi_dbm(self) -> int:
+        """No radio here."""
+        return 0
+
+
+def random_below(limit: int) -> int:
+    """A random integer in 0..limit - 1; for jitter, not for keys."""
+    return int.from_bytes(os.urandom(4), "little") % max(1, limit)
+
+
+def _read_config(folder: str) -> "Any":
+    path = _path(folder, "config.json")
+    try:
+        with open(path) as file:
+            return json.load(file)
+    except OSError:
+        raise ConfigError("no config at " + path + ": pair the meter first") from None
+    except ValueError:
+        raise ConfigError(path + " is not JSON: pair the meter again") from None
+
+
+def _path(folder: str, name: str) -> str:
+    return name if name.startswith("/") else folder + "/" + name
+
+
+def _exists(path: str) -> bool:
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def _name_of(error: OSError) -> str:
+    return str(error.args[-1]) if error.args else "input or output failed"
+
+
+def _fail(line: str, code: int) -> int:
+    sys.stderr.write(line + "\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

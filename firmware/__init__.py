@@ -1,0 +1,1 @@
+"""The meter: counts, keeps and sends energy; knows no hardware (that is boards/)."""

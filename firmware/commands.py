@@ -1,0 +1,11 @@
+"""Commands from the gateway; each is answered by one sealed result."""
+
+from wire.messages import Command, Result
+
+DONE = 0
+UNSUPPORTED = 1
+
+
+def answer(command: Command) -> Result:
+    """Carry a command out and tell how it went. None is known to this version yet."""
+    return Result(command.command_id, UNSUPPORTED, b"")

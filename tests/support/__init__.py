@@ -1,0 +1,1 @@
+"""Builders, fakes and the unix-port collector shared by the tests."""
