@@ -79,6 +79,10 @@ def test_a_second_spelling_of_a_value_is_malformed():
         "c249010000000000000000",
         "d9010083446162636444616263d81900",  # string references
         "d81c00",  # shared value
+        "81c4820060",  # decimals of a text and of bytes
+        "81c4820040",
+        "811b0000000100000000d900641b0000000100000000",  # a date out of range
+        "d9001862283f",  # CBOR inside CBOR that is none
     ):
         assert _refused(unhexlify(text)), text
 

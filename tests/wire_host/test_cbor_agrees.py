@@ -54,3 +54,12 @@ def test_both_read_or_refuse_altered_bytes_alike(value: object, data: st.DataObj
     at = data.draw(st.integers(0, len(altered) - 1))
     altered[at] = data.draw(st.integers(0, 255))
     assert _read(cbor.decode, bytes(altered)) == _read(cbor_device.loads, bytes(altered))
+
+
+@settings(max_examples=500)
+@given(st.integers(0, 300), subset, st.binary(max_size=8))
+def test_both_refuse_every_tag_whatever_it_holds(tag: int, value: object, rest: bytes) -> None:
+    head = cbor2.dumps(cbor2.CBORTag(tag, 0))[:-1]
+    for data in (head + cbor2.dumps(value), b"\x82\x01" + head + rest):
+        data = data[: cbor.CBOR_BYTES_MAX]
+        assert _read(cbor.decode, data) is _read(cbor_device.loads, data) is Malformed
