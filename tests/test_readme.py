@@ -23,8 +23,10 @@ def _commands() -> list[str]:
 
 
 def _shape(line: str) -> str:
-    """A line of output without what differs from run to run: numbers and identities."""
-    return re.sub(r"\b[0-9a-f]{16}\b|\d+", "N", line).strip()
+    """A line of output without what differs from run to run: identities, ports, batching."""
+    line = re.sub(r"\b[0-9a-f]{16}\b|127\.0\.0\.1:\d+", "N", line).strip()
+    travels = ("frame", "accepted", "batch")
+    return re.sub(r"\d+", "N", line) if line.startswith(travels) else line
 
 
 def _make(command: str) -> str:
@@ -64,7 +66,8 @@ def _subcommand(module: list[str]) -> list[str]:
 
 
 def test_make_run_prints_what_the_readme_shows() -> None:
-    shown = next(block for block in _blocks("text") if "The trip of interval" in block)
+    shown = [line for block in _blocks("text") for line in block.splitlines()]
+    assert any("The trip of interval" in line for line in shown)
     venv = Path(sys.executable).parent.parent.name == ".venv"
     command = ["make", "run", "ARGS=--once"] if venv else [
         sys.executable, "-m", "host_tools.chain", "--once"
@@ -74,13 +77,8 @@ def test_make_run_prints_what_the_readme_shows() -> None:
     )
     assert done.returncode == 0, done.stderr
     printed = {_shape(line) for line in (done.stdout + done.stderr).splitlines()}
-    missing = [line for line in shown.splitlines() if _shape(line) not in printed]
+    missing = [line for line in shown if _shape(line) not in printed]
     assert not missing, f"the README shows what make run does not print: {missing}"
-
-
-def test_the_amounts_the_readme_shows_are_those_of_the_run() -> None:
-    assert "69.89" in README
-    assert "51.509 kWh" in README
 
 
 @pytest.mark.parametrize(
