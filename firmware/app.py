@@ -24,6 +24,7 @@ RECONNECT_MAX_MS = 60_000
 IDLE_PAUSE_MS = 20  # between two looks at the network
 CLOCK_STEP_S = 5  # a smaller difference to the gateway's clock is left alone
 EVENT_COUNTER_LOSS = 9  # wire.messages.EVENTS
+NO_RECEIPT_TODO = "see at the gateway (meters list) why it refuses: a wrong key looks like this"
 
 
 async def main(board: "Board") -> None:
@@ -117,7 +118,10 @@ class Meter:
             self._board.log("link", state="up", why="connected")
         for topic, data in self._mqtt.poll():
             self._take(topic, data)
+        unheard = uplink.unheard
         outgoing = uplink.next_frame()
+        if uplink.unheard != unheard:
+            self._board.log("no_receipt", frames=uplink.unheard, todo=NO_RECEIPT_TODO)
         if outgoing is None:
             return IDLE_PAUSE_MS
         self._mqtt.publish(uplink.up_topic, outgoing.frame)

@@ -67,6 +67,7 @@ class Uplink:
         self.down_topic = topics.down(config.meter_id)
         self.state = OFFLINE
         self.refused: dict[str, int] = {}
+        self.unheard = 0  # frames in a row that were acknowledged and never receipted
         self.answers: list[Any] = []
         self._awaited = 0  # interval that a receipt must cover; 0: any receipt will do
         self._since_ms = 0
@@ -131,6 +132,7 @@ class Uplink:
         if self.state == AWAITING:
             self._since_ms = now_ms
             self._wait_ms = self._backoff.next_ms()
+            self.unheard += 1
             self._go("late")
         elif self._clock.now_s() is None:
             self._go("rested_timeless")
@@ -175,6 +177,7 @@ class Uplink:
     def _receipted(self) -> None:
         if self._journal.settled >= self._awaited:
             self._backoff.reset()
+            self.unheard = 0
             self._go("receipt")
 
     def _count(self, reason: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 RESTARTS_MAX = 20  # of one program in one run; more is a fault, not an accident
 RESTART_PAUSE_S = 0.2
+STEADY_S = 5.0  # a program that fails sooner was never up: its mistake is shown, not repeated
 STOP_WAIT_S = 10.0  # from SIGTERM to SIGKILL
 TAIL_LINES = 12  # of a program's output, shown when it does not stay up
 
@@ -49,6 +50,7 @@ class Program:
         self._env = dict(env)
         self._on_event = on_event
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._started_s = 0.0
         self._stopping = threading.Event()
         self._process: subprocess.Popen[str] | None = None
         self._thread = threading.Thread(target=self._keep_running, name=name, daemon=True)
@@ -86,6 +88,7 @@ class Program:
             self._thread.join(STOP_WAIT_S)
 
     def _launch(self) -> None:
+        self._started_s = time.monotonic()
         try:
             self._process = subprocess.Popen(
                 self._command,
@@ -110,19 +113,20 @@ class Program:
             for line in process.stdout:
                 self._hear(line)
             code = process.wait()
+            lived_s = time.monotonic() - self._started_s
             if self._stopping.is_set():
                 return
             self.restarts += 1
-            if self.restarts > RESTARTS_MAX or not _worth_restarting(code):
+            if self.restarts > RESTARTS_MAX or not _worth_restarting(code, lived_s):
                 self.failure = self._report(code)
                 return
             time.sleep(RESTART_PAUSE_S)
             self._launch()
             if self._stopping.is_set():
-                self.stop_child()
+                self._stop_late_child()
                 return
 
-    def stop_child(self) -> None:
+    def _stop_late_child(self) -> None:
         """End a child that was started while `stop` was called."""
         assert self._process is not None
         self._process.terminate()
@@ -157,9 +161,9 @@ def wait_for(
         time.sleep(0.05)
 
 
-def _worth_restarting(code: int) -> bool:
-    """A killed program is started again; one that ends by itself has said why."""
-    return code < 0
+def _worth_restarting(code: int, lived_s: float) -> bool:
+    """A program that was killed or stopped is started again; one that cannot start has said why."""
+    return code <= 0 or lived_s >= STEADY_S
 
 
 def _event_in(line: str) -> Event | None:

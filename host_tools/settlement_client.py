@@ -2,12 +2,14 @@
 
 import http.client
 import json
+import time
 from contextlib import closing
 from typing import Any
 
 from host_tools.programs import ProgramFailed
 
 REQUEST_WAIT_S = 30.0
+RESTART_WAIT_S = 20.0  # how long a request that must succeed waits for a restart
 UNREACHABLE = 0  # the status while settlement is not there
 
 
@@ -32,7 +34,11 @@ class SettlementClient:
 
     def insist(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """The JSON of a request that must succeed. Raises ProgramFailed with the answer."""
+        deadline = time.monotonic() + RESTART_WAIT_S
         status, answer = self.ask(method, path, body)
+        while status == UNREACHABLE and time.monotonic() < deadline:
+            time.sleep(0.2)
+            status, answer = self.ask(method, path, body)
         if status not in (200, 201):
             raise ProgramFailed(f"settlement answers {status} to {method} {path}: {answer}")
         return answer

@@ -8,6 +8,7 @@ from firmware import app
 from firmware.app import CLOCK_STEP_S, RECONNECT_BASE_MS, Meter
 from firmware.mqtt import PUBLISH_TIMEOUT_MS, LinkDown
 from firmware.storage import KEYSTORE_BLOCKS
+from firmware.uplink import RECEIPT_WAIT_MS, RESEND_BASE_MS
 from tests.support.a_meter import (
     FLASH_BLOCKS,
     METER_ID,
@@ -172,6 +173,22 @@ def test_a_lost_puback_breaks_the_link_and_the_intervals_come_again():
     first, second = [each for each in house.messages() if type(each) is Profile]
     assert first == second
     assert house.events("link")[1]["state"] == "down"
+
+
+def test_frames_that_are_acknowledged_and_never_receipted_are_told():
+    house = House()
+    house.measure(1)
+    house.talk()
+    assert house.events("no_receipt") == []
+    for times in (1, 2):
+        house.clock.pass_ms(RECEIPT_WAIT_MS)
+        house.talk()
+        assert [event["frames"] for event in house.events("no_receipt")] == [1, 2][:times]
+        house.clock.pass_ms(RESEND_BASE_MS)
+        house.talk()
+    assert "wrong key" in house.events("no_receipt")[0]["todo"]
+    house.receipt(1)
+    assert house.meter.uplink.unheard == 0
 
 
 def test_a_loss_of_counts_is_told_by_an_event():

@@ -68,11 +68,10 @@ class RunningChain:
                     found[name] = process
         return found
 
-    def kill(self, name: str) -> None:
-        """SIGKILL to one program, as soon as it runs."""
+    def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
+        """A signal to one program, as soon as it runs."""
         self.until(lambda: name in self.children(), f"{name} runs")
-        victim = self.children()[name]
-        victim.send_signal(signal.SIGKILL)
+        self.children()[name].send_signal(how)
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""

@@ -1,6 +1,7 @@
 """The whole chain: what the household used is what the invoice bills, whatever is killed."""
 
 import csv
+import signal
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,19 @@ def test_killing_one_program_midway_changes_nothing_on_the_invoice(
         result = chain.result()
         assert chain.wait() == 0, chain.said()
     assert result["restarts"][victim] == 2
+    assert _billed(result["invoice"]) == _billed(undisturbed)
+
+
+def test_programs_that_are_stopped_in_good_order_start_again_too(
+    undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    with RunningChain(tmp_path, "--once", "--speed", "60000") as chain:
+        chain.until(lambda: chain.intervals_closed() >= 192, "the week goes by")
+        for victim in ("gateway", "settlement"):
+            chain.kill(victim, signal.SIGTERM)
+        result = chain.result()
+        assert chain.wait() == 0, chain.said()
+    assert result["restarts"] == {"meter": 0, "gateway": 1, "settlement": 1}
     assert _billed(result["invoice"]) == _billed(undisturbed)
 
 
