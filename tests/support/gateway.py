@@ -1,4 +1,4 @@
-"""Builders for the gateway's tests: a meter that seals, a raw MQTT client, a bendable settlement."""
+"""For the gateway's tests: a meter that seals, a raw MQTT client, a settlement that bends."""
 
 from __future__ import annotations
 
@@ -139,6 +139,11 @@ def rows(folder: Path, query: str, *values: Any) -> list[Any]:
         return connection.execute(query, values).fetchall()
     finally:
         connection.close()
+
+
+def refusals(folder: Path) -> dict[str, int]:
+    """Frames refused, by reason."""
+    return dict(rows(folder, "SELECT reason, sum(frames) FROM refusal GROUP BY reason"))
 
 
 async def until(condition: Callable[[], Any], limit_s: float = 10.0) -> None:
@@ -311,4 +316,3 @@ def _answer(batch: wire_batch.Batch, mood: str, fresh: bool) -> wire_batch.Answe
     if mood == "miscount":
         return wire_batch.Answer(count + 1, 0, [])
     return wire_batch.Answer(count, 0, []) if fresh else wire_batch.Answer(0, count, [])
-

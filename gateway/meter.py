@@ -1,0 +1,72 @@
+"""What the gateway knows of one meter while it runs: keys, progress, downlink counters."""
+
+from __future__ import annotations
+
+from gateway.intervals import Intervals
+from gateway.window import Window
+from wire import topics
+from wire.keys import EpochKey
+
+DOWN_BLOCK_COUNTERS = 1024  # reserved durably at a time; a restart gives up what was left
+
+
+class Progress:
+    """What was accepted so far. Rebuilt from the journal, so it is never ahead of it at start."""
+
+    __slots__ = ("intervals", "windows")
+
+    def __init__(self) -> None:
+        self.windows: dict[int, Window] = {}  # by key epoch, direction up
+        self.intervals = Intervals()
+
+    def window(self, key_epoch: int) -> Window:
+        window = self.windows.get(key_epoch)
+        if window is None:
+            window = self.windows[key_epoch] = Window()
+        return window
+
+
+class DownCounter:
+    """Frame counters of one key epoch towards the meter, used only below what is reserved."""
+
+    __slots__ = ("next", "reserved")
+
+    def __init__(self, reserved: int) -> None:
+        self.next = self.reserved = reserved  # anything below may have been used before a crash
+
+    def take(self) -> int:
+        """A counter that was never used and never will be again."""
+        assert self.next < self.reserved, "reserve before use"
+        self.next += 1
+        return self.next - 1
+
+    def is_low(self) -> bool:
+        return self.reserved - self.next < DOWN_BLOCK_COUNTERS // 2
+
+
+class Meter:
+    """One registered meter. Holds keys; its repr shows none."""
+
+    __slots__ = (
+        "down",
+        "down_topic",
+        "gone_topic",
+        "hex_id",
+        "keys",
+        "meter_id",
+        "progress",
+        "up_topic",
+    )
+
+    def __init__(self, meter_id: bytes, progress: Progress) -> None:
+        self.meter_id = meter_id
+        self.hex_id = topics.to_hex(meter_id)
+        self.up_topic = topics.up(meter_id)
+        self.down_topic = topics.down(meter_id)
+        self.gone_topic = topics.gone(meter_id)
+        self.progress = progress
+        self.keys: dict[int, EpochKey] = {}
+        self.down: dict[int, DownCounter] = {}
+
+    def __repr__(self) -> str:
+        return f"Meter({self.hex_id})"
