@@ -30,14 +30,14 @@ def meter_key(number: int) -> tuple[bytes, bytes, str]:
     return seed[:8], hashlib.sha256(seed).digest(), seed.hex()[:32]
 
 
-def a_profile(index: int) -> messages.Profile:
-    """What a household used in six hours."""
-    first = 1 + INTERVALS * index
-    used = tuple(90 + (7 * number + index) % 400 for number in range(INTERVALS))
-    given = tuple((number + index) % 3 for number in range(INTERVALS))
+def a_profile(index: int, intervals: int = INTERVALS) -> messages.Profile:
+    """What a household used in six hours, or in fewer intervals."""
+    first = 1 + intervals * index
+    used = tuple(90 + (7 * number + index) % 400 for number in range(intervals))
+    given = tuple((number + index) % 3 for number in range(intervals))
     registers = (12_345_678 + 5000 * index, 2_345_678 + 20 * index)
     return messages.Profile(
-        first, first, START_S + 900 * first, 900, (1, 2), registers, (used, given), (0,) * INTERVALS
+        first, first, START_S + 900 * first, 900, (1, 2), registers, (used, given), (0,) * intervals
     )
 
 
@@ -60,11 +60,13 @@ def all_as_json(meter_id: bytes, profile: messages.Profile) -> bytes:
 class MeterLine(asyncio.Protocol):
     """One meter: connects, subscribes, keeps two chunks in flight."""
 
-    def __init__(self, number: int, frames: int, joined: asyncio.Queue[MeterLine]) -> None:
+    def __init__(
+        self, number: int, frames: int, intervals: int, joined: asyncio.Queue[MeterLine]
+    ) -> None:
         meter_id, key, self._password = meter_key(number)
         self._id, self._frames, self._joined = meter_id, frames, joined
         self._rest, self._acked, self._sent = b"", 0, 0
-        self._chunks = _sealed_chunks(meter_id, EpochKey(0, key), frames)
+        self._chunks = _sealed_chunks(meter_id, EpochKey(0, key), frames, intervals)
         self.done = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -106,21 +108,21 @@ class MeterLine(asyncio.Protocol):
             self._sent += 1
 
 
-def _sealed_chunks(meter_id: bytes, key: EpochKey, frames: int) -> list[bytes]:
+def _sealed_chunks(meter_id: bytes, key: EpochKey, frames: int, intervals: int) -> list[bytes]:
     up = topics.up(meter_id)
     sealed = []
     for index in range(frames):
-        made = frame.seal(key, UP, index, up, messages.encode(a_profile(index)))
+        made = frame.seal(key, UP, index, up, messages.encode(a_profile(index, intervals)))
         sealed.append(packets.publish(up, made, index % 60_000 + 1))
     return [b"".join(sealed[at : at + CHUNK_FRAMES]) for at in range(0, frames, CHUNK_FRAMES)]
 
 
-async def play_meters(port: int, meters: int, frames: int) -> None:
+async def play_meters(port: int, meters: int, frames: int, *, single: bool) -> None:
     """Many meters against the endpoint."""
     joined: asyncio.Queue[MeterLine] = asyncio.Queue()
     loop, lines = asyncio.get_running_loop(), []
     for number in range(meters):
-        line = MeterLine(number, frames // meters, joined)
+        line = MeterLine(number, frames // meters, 1 if single else INTERVALS, joined)
         await loop.create_connection(lambda line=line: line, "127.0.0.1", port)  # type: ignore[misc]
         lines.append(line)
     for _ in range(meters):
@@ -193,10 +195,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--meters", type=int, required=True)
     parser.add_argument("--frames", type=int, required=True)
-    parser.add_argument("--single", action="store_true", help="one interval a JSON message")
+    parser.add_argument("--single", action="store_true", help="one interval a message")
     arguments = parser.parse_args()
     if arguments.part == "meters":
-        asyncio.run(play_meters(arguments.port, arguments.meters, arguments.frames))
+        asyncio.run(
+            play_meters(arguments.port, arguments.meters, arguments.frames, single=arguments.single)
+        )
     else:
         asyncio.run(play_broker(arguments.meters, arguments.frames, single=arguments.single))
 

@@ -1,8 +1,8 @@
 """What people write first: paho callback, json.loads, one SQLite INSERT, one commit.
 
 It has no seal, no replay check and no receipts; its PUBACK comes after the commit because paho
-acknowledges when on_message returns. SQLite runs as durable as ours (WAL, synchronous=FULL), which
-is kinder to it than SQLite's default rollback journal.
+acknowledges when on_message returns. SQLite is as durable as ours (synchronous=FULL), with the
+rollback journal it has by default, or with --wal, which somebody must know about.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("database")
     parser.add_argument("--commit-every", type=int, default=1)
+    parser.add_argument("--wal", action="store_true")
     arguments = parser.parse_args()
 
     database = sqlite3.connect(arguments.database)
-    database.execute("PRAGMA journal_mode = WAL")
+    if arguments.wal:
+        database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
     database.execute("CREATE TABLE reading (meter TEXT, start_s INTEGER, readings TEXT)")
     stored = 0

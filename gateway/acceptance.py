@@ -47,7 +47,8 @@ def accept(frame: bytes, topic: str, meter: Meter, now_s: int) -> Accepted | Dup
     if topic != meter.up_topic:
         return Refused(WrongTopic.reason)
     try:
-        key_epoch, direction, frame_counter = wire_frame.peek(frame)
+        header = wire_frame.peek(frame)
+        key_epoch, direction, frame_counter = header
         if direction != UP:
             return Refused(WRONG_DIRECTION)
         key = meter.keys.get(key_epoch)
@@ -56,7 +57,7 @@ def accept(frame: bytes, topic: str, meter: Meter, now_s: int) -> Accepted | Dup
         look = meter.progress.window(key_epoch).look(frame_counter)
         if look == BELOW:
             return Refused(Replayed.reason)
-        message = wire_frame.open(key, frame, topic)
+        message = wire_frame.open(key, frame, topic, header)
         if look == SEEN:
             return Duplicate(key_epoch, frame_counter)
         span = read_span(message)

@@ -1,5 +1,6 @@
 """A frame: one COSE_Encrypt0 (RFC 9052 section 5.2) around one message: peek, seal, open."""
 
+import struct
 from collections import namedtuple
 
 from wire import aead
@@ -22,9 +23,12 @@ _KID_AT = len(_START)
 _IV_AT = _KID_AT + 1 + len(_IV)
 _SEALED_AT = _IV_AT + IV_BYTES
 _ZEROS = b"\x00\x00\x00\x00"
+_HEADERS = ">B2sB4sQ"  # kid, the head of the IV, and the IV: direction, zeros, frame counter
 
 # Enc_structure (RFC 9052 section 5.3): ["Encrypt0", protected, external_aad]
 _ENC_STRUCTURE = b"\x83\x68Encrypt0" + _PROTECTED
+
+_last_aad = ("", b"")
 
 MESSAGE_BYTES_MAX = FRAME_BYTES_MAX - _SEALED_AT - 3 - aead.TAG_BYTES
 
@@ -54,12 +58,12 @@ def peek(frame: bytes) -> Header:
         _refuse_start(frame)
     if len(frame) < _SEALED_AT + 1 + aead.TAG_BYTES:
         raise Malformed("the frame is cut short")
-    if frame[_KID_AT + 1 : _IV_AT] != _IV or frame[_IV_AT + 1 : _IV_AT + 5] != _ZEROS:
+    key_epoch, iv_head, direction, zeros, counter = struct.unpack_from(_HEADERS, frame, _KID_AT)
+    if iv_head != _IV or zeros != _ZEROS:
         raise Malformed("the headers of the frame are not kid and IV")
-    direction = frame[_IV_AT]
     if direction not in (UP, DOWN):
         raise Malformed("the IV names no direction")
-    return Header(frame[_KID_AT], direction, int.from_bytes(frame[_IV_AT + 5 : _SEALED_AT], "big"))
+    return Header(key_epoch, direction, counter)
 
 
 def open(key: EpochKey, frame: bytes, topic: str, header: "Header | None" = None) -> bytes:
@@ -102,8 +106,14 @@ def _sealed_start(frame: bytes) -> int:
 
 
 def _aad(topic: str) -> bytes:
-    external = topic.encode()
-    return _ENC_STRUCTURE + _bytes_head(len(external)) + external
+    """The additional data; remembers the last, because frames of one meter come in runs."""
+    global _last_aad
+    last_topic, aad = _last_aad
+    if topic != last_topic:
+        external = topic.encode()
+        aad = _ENC_STRUCTURE + _bytes_head(len(external)) + external
+        _last_aad = (topic, aad)
+    return aad
 
 
 def _bytes_head(length: int) -> bytes:

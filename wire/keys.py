@@ -2,6 +2,11 @@
 
 import hashlib
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 UP = 1
 DOWN = 2
 METER_KEY_BYTES = 32
@@ -13,28 +18,51 @@ _SALT = b"openlicznik/1"
 _INFO = b"openlicznik/1 frame"
 _FRAME_KEY_BYTES = 16
 
-try:
-    from hmac import digest as _hmac_digest
+_BLOCK = 64
+_INNER = bytes([b ^ 0x36 for b in range(256)])
+_OUTER = bytes([b ^ 0x5C for b in range(256)])
+_STATES_COPY = hasattr(hashlib.sha256(b""), "copy")  # CPython; MicroPython's cannot
 
-    def hmac_sha256(key: bytes, message: bytes) -> bytes:
-        """HMAC-SHA256 (RFC 2104) of message under key."""
-        return _hmac_digest(key, message, "sha256")
 
-except ImportError:  # stock ESP32 firmware has sha256 and no hmac
-    _BLOCK = 64
-    _INNER = bytes(b ^ 0x36 for b in range(256))
-    _OUTER = bytes(b ^ 0x5C for b in range(256))
+def hmac_of(key: bytes) -> "Callable[[bytes], bytes]":
+    """HMAC-SHA256 (RFC 2104) under one key, as a function of the message.
 
-    def hmac_sha256(key: bytes, message: bytes) -> bytes:
-        """HMAC-SHA256 (RFC 2104) of message under key."""
-        if len(key) > _BLOCK:
-            key = hashlib.sha256(key).digest()
-        padded = key + bytes(_BLOCK - len(key))
-        inner = hashlib.sha256(bytes([_INNER[b] for b in padded]))
-        inner.update(message)
-        outer = hashlib.sha256(bytes([_OUTER[b] for b in padded]))
-        outer.update(inner.digest())
-        return outer.digest()
+    The key's own two blocks are prepared once: a frame then costs two short hashes. Stock ESP32
+    firmware has no hmac; on CPython this is more than twice as fast as hmac.digest.
+    """
+    if len(key) > _BLOCK:
+        key = hashlib.sha256(key).digest()
+    padded = key + bytes(_BLOCK - len(key))
+    inner = bytes([_INNER[b] for b in padded])
+    outer = bytes([_OUTER[b] for b in padded])
+    if _STATES_COPY:
+        return _with_states(hashlib.sha256(inner), hashlib.sha256(outer))
+
+    def tag(message: bytes) -> bytes:
+        first = hashlib.sha256(inner)
+        first.update(message)
+        second = hashlib.sha256(outer)
+        second.update(first.digest())
+        return second.digest()
+
+    return tag
+
+
+def _with_states(inner: "Any", outer: "Any") -> "Callable[[bytes], bytes]":
+    def tag(message: bytes) -> bytes:
+        first = inner.copy()
+        first.update(message)
+        second = outer.copy()
+        second.update(first.digest())
+        digest: bytes = second.digest()
+        return digest
+
+    return tag
+
+
+def hmac_sha256(key: bytes, message: bytes) -> bytes:
+    """HMAC-SHA256 (RFC 2104) of message under key."""
+    return hmac_of(key)(message)
 
 
 def hkdf_extract(salt: bytes, key_material: bytes) -> bytes:
@@ -62,9 +90,9 @@ def make_iv(direction: int, frame_counter: int) -> bytes:
 
 
 class EpochKey:
-    """One generation of a meter's key. Holds the PRK, never shows it."""
+    """One generation of a meter's key. Holds what derives frame keys, never shows it."""
 
-    __slots__ = ("_prk", "key_epoch")
+    __slots__ = ("_hmac", "key_epoch")
 
     def __init__(self, key_epoch: int, meter_key: bytes) -> None:
         if len(meter_key) != METER_KEY_BYTES:
@@ -72,11 +100,11 @@ class EpochKey:
         if not 0 <= key_epoch <= KEY_EPOCH_MAX:
             raise ValueError("a key epoch is one byte")
         self.key_epoch = key_epoch
-        self._prk = hkdf_extract(_SALT, meter_key)
+        self._hmac = hmac_of(hkdf_extract(_SALT, meter_key))
 
     def __repr__(self) -> str:
         return "EpochKey(key_epoch=" + str(self.key_epoch) + ")"
 
     def frame_key(self, iv: bytes) -> bytes:
         """The one-time 128-bit key of the frame with this IV: one HMAC, first 16 bytes."""
-        return hmac_sha256(self._prk, _INFO + iv + b"\x01")[:_FRAME_KEY_BYTES]
+        return self._hmac(_INFO + iv + b"\x01")[:_FRAME_KEY_BYTES]
