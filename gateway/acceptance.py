@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gateway.meter import Meter
-from gateway.span import Span, read_span
 from gateway.window import BELOW, SEEN
 from wire import frame as wire_frame
 from wire.errors import Replayed, UnknownEpoch, WireError, WrongTopic
 from wire.keys import UP
 from wire.messages import AHEAD_S_MAX
+from wire.span import Span, read_span
 
 WRONG_DIRECTION = "wrong_direction"  # a frame of ours to the meter, sent back to us
 START_AHEAD = "start_ahead"  # the meter's clock is more than a day fast

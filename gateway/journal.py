@@ -10,9 +10,9 @@ from typing import NamedTuple
 from gateway.errors import DamagedStore
 from gateway.intervals import Intervals
 from gateway.meter import Meter, Progress
-from gateway.span import read_span
 from gateway.window import NEW, Window
 from wire.errors import WireError
+from wire.span import read_span
 
 CHECKPOINT_FRAMES = 20_000  # a start reads at most about this many rows again
 PROBE_BYTES = 256 * 1024  # this much must fit before a gateway with a full disk goes on

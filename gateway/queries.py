@@ -6,7 +6,7 @@ import sqlite3
 
 from gateway.journal import to_signed
 from gateway.registry import UNKNOWN_METER
-from gateway.span import read_span
+from wire.span import read_span
 
 
 def list_meters(connection: sqlite3.Connection) -> list[dict[str, object]]:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from gateway.acceptance import Accepted, Duplicate, Refused, accept, mark
 from gateway.meter import Meter
-from gateway.span import Span, quick_span, read_span
 from tests.support.gateway import (
     NOW_S,
     START_S,
@@ -20,6 +19,7 @@ from tests.support.gateway import (
 from wire import frame, messages, topics
 from wire.errors import WireError
 from wire.keys import DOWN, UP, EpochKey
+from wire.span import Span, quick_span, read_span
 
 
 def judge(sealed: bytes, meter: Meter, topic: str | None = None) -> Accepted | Duplicate | Refused:

@@ -24,7 +24,6 @@ PURE = (
     "gateway/acceptance.py",
     "gateway/outages.py",
     "gateway/window.py",
-    "gateway/span.py",
     "gateway/intervals.py",
     "gateway/packets.py",
     "firmware/*.py",
