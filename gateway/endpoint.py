@@ -96,7 +96,10 @@ class Endpoint:
             del self.sessions[connection.meter.meter_id]
 
     async def judge(self, packet: Connect) -> tuple[int, str, Meter | None]:
-        """The CONNACK code, why, and the meter when it may come in."""
+        """The CONNACK code, why, and the meter when it may come in.
+
+        The user says which meter it is; a client may call itself what it likes.
+        """
         if packet.user is None or packet.password is None:
             return self._turn_away(packets.BAD_PASSWORD, NO_CREDENTIALS)
         meter_id = _meter_id(packet.user)
@@ -110,7 +113,7 @@ class Endpoint:
                 return self._turn_away(packets.NOT_AUTHORISED, UnknownMeter.reason)
             if not registry.is_password(stored, packet.password):
                 return self._turn_away(packets.BAD_PASSWORD, BAD_PASSWORD, meter_id)
-            if packet.client_id != packet.user:
+            if not packet.client_id and not packet.clean:  # MQTT-3.1.3-8
                 return self._turn_away(packets.BAD_CLIENT_ID, BAD_CLIENT_ID, meter_id)
             meter = self.intake.registry.admit(stored)
         except StoreError as error:

@@ -22,7 +22,7 @@ from host_tools.settlement_client import SettlementClient
 from host_tools.trip import MeterLog, energy_line, invoice_lines, kwh, pln, trip_lines
 
 SPEED = 10080  # a week in about a minute
-SPEED_MAX = 10_000_000
+SPEED_MAX = 1_000_000  # what the meter takes
 START_WAIT_S = 60.0
 SETTLE_WAIT_S = 120.0  # from the last receipt to the last reading in settlement
 STALL_WAIT_S = 300.0  # without one new interval or receipt

@@ -29,7 +29,7 @@ from wire import topics
         ({"password": None}, packets.BAD_PASSWORD, "no_credentials"),
         ({"user": "0" * 16}, packets.NOT_AUTHORISED, "unknown_meter"),
         ({"user": "nobody"}, packets.NOT_AUTHORISED, "unknown_meter"),
-        ({"client_id": "someone else"}, packets.BAD_CLIENT_ID, "bad_client_id"),
+        ({"client_id": "", "clean": False}, packets.BAD_CLIENT_ID, "bad_client_id"),
         ({"will": Will("m/00/other/gone", b"")}, packets.NOT_AUTHORISED, "wrong_topic"),
     ],
 )
@@ -45,6 +45,24 @@ def test_who_is_not_let_in_is_told_why_and_counted(
             assert await client.is_closed()
             await client.close()
         assert refusals(tmp_path) == {reason: 1}
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("client_id", ["", "mosquitto_pub", "a" * 100])
+def test_the_user_says_which_meter_it_is_whatever_the_client_id(
+    tmp_path: Path, client_id: str
+) -> None:
+    meter = a_meter()
+
+    async def story() -> None:
+        async with a_gateway(a_home(tmp_path, meter)) as gateway:
+            first = await Client.join(gateway.port, meter)
+            second = await Client.open(gateway.port)
+            assert await second.connect(meter, client_id=client_id) == packets.ACCEPTED
+            assert await first.is_closed()
+            await first.close()
+            await second.close()
 
     asyncio.run(story())
 
