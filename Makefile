@@ -1,5 +1,5 @@
 # Names things; Python does them. `make` prints this list.
-.PHONY: help run test check format bench lock clean
+.PHONY: help run test check format bench simulate lock clean
 
 help: ## print this list
 	@python3 host_tools/targets.py
@@ -18,6 +18,9 @@ format: ## put every file in the project's layout
 
 bench: ## measure speed, as ratios within one run
 	@python3 host_tools/venv.py dev && .venv/bin/python -m bench $(ARGS)
+
+simulate: ## replay one history of many meters under faults (SEED=7), or try new ones
+	@python3 host_tools/venv.py dev && .venv/bin/python -m tests.simulation $(SEED)
 
 lock: ## resolve the newest dependencies into the lock files
 	@python3 host_tools/venv.py dev && .venv/bin/python -m host_tools.lock $(ARGS)
