@@ -12,10 +12,12 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from host_tools import household
+from host_tools.household import Household
 from host_tools.micropython import ROOT, MicroPythonMissing, find_micropython, micropython_env
 from host_tools.programs import Program, ProgramFailed, wait_for
 from host_tools.settlement_client import SettlementClient
@@ -40,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     directory = Path(tempfile.mkdtemp(prefix="openlicznik-"))
     try:
-        chain = Chain(directory, options.speed)
+        days = household.recorded(options.household, options.first_day)
+        chain = Chain(directory, days, options.speed)
         with ExitStack() as running:
             running.callback(chain.stop)
             chain.start()
@@ -58,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"error: {error}")
         return EXIT_FAILED
     except subprocess.CalledProcessError as error:
-        say(f"error: {' '.join(error.cmd[1:4])}: {(error.stderr or '').strip()}")
+        say(f"error: {(error.stderr or '').strip()}")
         return EXIT_FAILED
     finally:
         shutil.rmtree(directory, ignore_errors=True)
@@ -67,10 +70,10 @@ def main(arguments: list[str] | None = None) -> int:
 class Chain:
     """One meter, one gateway and one settlement service, with all their files in one folder."""
 
-    def __init__(self, directory: Path, speed: int) -> None:
+    def __init__(self, directory: Path, days: Household, speed: int) -> None:
         self.directory = directory
         self.log = MeterLog()
-        self.household = household.recorded()
+        self.household = days
         self._speed = speed
         self._token = secrets.token_urlsafe(32)
         self._gateway_port = free_port()
@@ -123,7 +126,7 @@ class Chain:
         invoice: dict[str, Any] = {}
 
         def issued() -> bool:
-            period = {"start": household.FIRST_DAY, "end": household.DAY_AFTER}
+            period = {"start": self.household.days[0], "end": self.household.day_after}
             status, answer = self._client.ask(
                 "POST", f"/v1/points/{household.PPE}/invoices", period
             )
@@ -230,7 +233,7 @@ class Chain:
     def _hour_of(self, interval: dict[str, Any]) -> dict[str, Any]:
         """The hour, as settlement has it, in which the interval lies."""
         hour_s = interval["start_s"] // 3600 * 3600
-        for day in household.DAYS:
+        for day in self.household.days:
             answer = self._client.insist("GET", f"/v1/points/{household.PPE}/readings?day={day}")
             for hour in answer["hours"]:
                 if hour["start_s"] == hour_s:
@@ -255,8 +258,8 @@ class Chain:
         restarts = sum(self._restarts().values())
         again = f", {restarts} restarts" if restarts else ""
         say(
-            f"  {number:>4} of {household.INTERVALS} intervals closed, {receipted:>4} receipted,"
-            f" {imported:>7} kWh imported{again}"
+            f"  {number:>4} of {self.household.intervals} intervals closed,"
+            f" {receipted:>4} receipted, {imported:>7} kWh imported{again}"
         )
 
 
@@ -292,6 +295,13 @@ def _speed(text: str) -> int:
     return speed
 
 
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError("write a day as 2024-10-18") from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="make run",
@@ -300,6 +310,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--once", action="store_true", help="end by itself after the invoice")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    parser.add_argument(
+        "--household", type=Path, default=household.RECORDED_WEEK, metavar="FILE",
+        help="an eLicznik export of whole days, import and export; default: a recorded week",
+    )  # fmt: skip
+    parser.add_argument(
+        "--first-day", type=_day, default=household.FIRST_DAY, metavar="YYYY-MM-DD",
+        help=f"the day that its first day becomes, July to December 2024 ({household.FIRST_DAY})",
+    )  # fmt: skip
     parser.add_argument(
         "--speed", type=_speed, default=SPEED, metavar="N",
         help=f"metered seconds in one real second (default {SPEED}: the week in a minute)",

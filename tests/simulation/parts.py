@@ -23,7 +23,7 @@ from settlement import ingest
 from settlement.store import Store as SettlementStore
 from tests.support.a_meter import FakeClock, FakePulses, settings
 from tests.support.fake_flash import CUT_SHAPES, FakeFlash, PowerCut
-from wire import frame
+from wire import batch, frame
 from wire.messages import Status
 
 START_S = 1_729_202_400
@@ -202,7 +202,7 @@ class SimSettlement:
             if dice.random() < faults:
                 await gateway.crash()  # the answer was on its way
                 continue
-            answer = outbox.wire_batch.decode_answer(receipt.answer)
+            answer = batch.decode_answer(receipt.answer)
             assert outbox.is_answer_to(answer, frozen)
             assert not answer.rejected
             await gateway.store.run(

@@ -14,9 +14,9 @@ from tests.support.chain import RunningChain, fetch
 SPEED = "1000000"  # as fast as this computer goes
 
 
-def _recorded_import_wh() -> list[int]:
+def _recorded_import_wh(export: Path = RECORDED_WEEK) -> list[int]:
     """The file's hours of import, read here without the project's importer."""
-    with RECORDED_WEEK.open(encoding="utf-8") as file:
+    with export.open(encoding="utf-8") as file:
         rows = [row for row in csv.reader(file, delimiter=";") if row[2:3] == ["pobór"]]
     return [int(Decimal(row[1].replace(",", ".")) * 1000) for row in rows]
 
@@ -47,6 +47,26 @@ def test_the_invoice_bills_the_energy_of_the_file(undisturbed: dict[str, Any]) -
     assert energy["quantity"] == "52"
     assert energy["unit_price_pln"] == "0.50500"  # the price cap, not the list price of 0.6490
     assert (energy["net_gr"], energy["vat_gr"], energy["gross_gr"]) == (2626, 604, 3230)
+
+
+def test_another_household_is_billed_over_the_day_of_25_hours(tmp_path: Path) -> None:
+    export = RECORDED_WEEK.with_name("elicznik-2022-10-30-25h.csv")
+    day = ("--household", str(export), "--first-day", "2024-10-27")
+    with RunningChain(tmp_path, "--once", "--speed", SPEED, *day) as chain:
+        invoice = chain.result()["invoice"]
+        assert chain.wait() == 0, chain.said()
+    assert invoice["usage"]["import_wh"] == sum(_recorded_import_wh(export)) == 3791
+    assert (invoice["usage"]["intervals"], invoice["usage"]["billed_kwh"]) == (100, 4)
+    assert (invoice["start"], invoice["end"]) == ("2024-10-27", "2024-10-28")
+
+
+def test_a_household_that_does_not_fit_the_day_is_refused_in_one_line(tmp_path: Path) -> None:
+    export = RECORDED_WEEK.with_name("elicznik-2022-10-30-25h.csv")
+    with RunningChain(tmp_path, "--once", "--household", str(export)) as chain:
+        assert chain.wait() == 1
+    assert chain.lines == [
+        "error: settlement: 2022-10-30 has 25 hours and 2024-10-18 has 24: move to another day"
+    ]
 
 
 def test_a_run_leaves_nothing_behind(tmp_path: Path) -> None:
