@@ -75,6 +75,7 @@ class Chain:
         self.log = MeterLog()
         self.household = days
         self._speed = speed
+        self._shown = ""
         self._token = secrets.token_urlsafe(32)
         self._gateway_port = free_port()
         self._settlement_port = free_port()
@@ -257,10 +258,13 @@ class Chain:
         number = last["number"] if last else 0
         restarts = sum(self._restarts().values())
         again = f", {restarts} restarts" if restarts else ""
-        say(
+        line = (
             f"  {number:>4} of {self.household.intervals} intervals closed,"
             f" {receipted:>4} receipted, {imported:>7} kWh imported{again}"
         )
+        if line != self._shown:
+            self._shown = line
+            say(line)
 
 
 def free_port() -> int:
