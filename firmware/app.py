@@ -11,7 +11,7 @@ from firmware.mqtt import LinkDown, MqttLink
 from firmware.storage import open_storage
 from firmware.uplink import Uplink
 from wire import quality
-from wire.messages import Event, Receipt, Status
+from wire.messages import EVENT_COUNTER_LOSS, Event, Receipt, Status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ RECONNECT_BASE_MS = 500
 RECONNECT_MAX_MS = 60_000
 IDLE_PAUSE_MS = 20  # between two looks at the network
 CLOCK_STEP_S = 5  # a smaller difference to the gateway's clock is left alone
-EVENT_COUNTER_LOSS = 9  # wire.messages.EVENTS
 NO_RECEIPT_TODO = "see at the gateway (meters list) why it refuses: a wrong key looks like this"
 
 

@@ -30,6 +30,7 @@ ANSWERS_MAX = 4  # results and events that wait to be sent
 # (state, what happens) -> state. docs/firmware.md shows this table; a test compares them.
 TABLE = {
     (OFFLINE, "link_up"): GREETING,
+    (OFFLINE, "receipt"): OFFLINE,  # it was under way when the link broke: still true
     (GREETING, "sent"): AWAITING,
     (GREETING, "receipt"): GREETING,
     (GREETING, "link_down"): OFFLINE,

@@ -33,7 +33,6 @@ DAY = 96  # intervals
 
 EXIT_OK = 0
 EXIT_FAILED = 1
-EXIT_USAGE = 2
 
 
 def main(arguments: list[str] | None = None) -> int:

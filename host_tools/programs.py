@@ -52,6 +52,7 @@ class Program:
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._started_s = 0.0
         self._stopping = threading.Event()
+        self._launching = threading.Lock()  # nothing is started once `stop` has begun
         self._process: subprocess.Popen[str] | None = None
         self._thread = threading.Thread(target=self._keep_running, name=name, daemon=True)
 
@@ -73,8 +74,9 @@ class Program:
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL after STOP_WAIT_S; returns when the child is gone."""
-        self._stopping.set()
-        process = self._process
+        with self._launching:
+            self._stopping.set()
+            process = self._process
         if process is None:
             return
         if process.poll() is None:
@@ -120,17 +122,15 @@ class Program:
             if self.restarts > RESTARTS_MAX or not _worth_restarting(code, lived_s):
                 self.failure = self._report(code)
                 return
-            time.sleep(RESTART_PAUSE_S)
-            self._launch()
-            if self._stopping.is_set():
-                self._stop_late_child()
+            self._stopping.wait(RESTART_PAUSE_S)
+            try:
+                with self._launching:
+                    if self._stopping.is_set():
+                        return
+                    self._launch()
+            except ProgramFailed as error:
+                self.failure = str(error)
                 return
-
-    def _stop_late_child(self) -> None:
-        """End a child that was started while `stop` was called."""
-        assert self._process is not None
-        self._process.terminate()
-        self._process.wait()
 
     def _hear(self, line: str) -> None:
         text = line.rstrip()

@@ -48,30 +48,9 @@ Result = namedtuple("Result", ("command_id", "code", "detail"))
 Receipt = namedtuple("Receipt", ("frame_counter", "interval", "time_s"))
 Command = namedtuple("Command", ("command_id", "code", "args"))
 
-EVENTS = {
-    1: "outage",
-    2: "last_gasp",
-    3: "sag",
-    4: "swell",
-    5: "tamper",
-    6: "clock_set",
-    7: "boot",
-    8: "config_change",
-    9: "counter_loss",
-}
-COMMANDS = {
-    1: "read_profile",
-    2: "read_now",
-    3: "set_tariff",
-    4: "set_capture_period",
-    5: "set_clock",
-    6: "rekey",
-    7: "update_manifest",
-    8: "update_chunk",
-    9: "restart",
-    10: "home_key",
-}
-RESULTS = {0: "done", 1: "unsupported", 2: "refused", 3: "failed"}
+# The codes in use; wire.cddl lists them all.
+EVENT_COUNTER_LOSS = 9
+RESULT_UNSUPPORTED = 1
 
 
 def encode(message: "Any") -> bytes:

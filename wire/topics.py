@@ -7,7 +7,6 @@ from collections import namedtuple
 from wire.errors import WrongTopic
 
 METER_ID_BYTES = 8
-TOPIC_BYTES_MAX = 64
 
 Topic = namedtuple("Topic", ("meter_id", "way"))
 

@@ -74,8 +74,8 @@ def usage_of(intervals: Iterable[Interval], period: Period) -> Usage:
 def is_billable(quality: int) -> bool:
     """Whether an interval may count: not missing, and not guessed from a current clamp alone.
 
-    Without a voltage channel a clamp shows apparent power and no direction: 9 % too low to 85 % too
-    high at a power factor of 1 to 0.6, and export is invisible.
+    Without a voltage channel a clamp shows apparent power: 9 % too low to 85 % too high for mains
+    of 230 V +-10 % and a power factor of 1 to 0.6. It knows no direction: export is invisible.
     """
     return grades.grade(quality) != grades.MISSING and not quality & grades.ESTIMATED_VA
 

@@ -191,6 +191,15 @@ def test_a_broken_link_starts_again_with_a_greeting_and_sends_what_was_in_flight
     assert talk.send().first == 1
 
 
+def test_a_receipt_that_was_under_way_when_the_link_broke_still_settles():
+    talk = Talk(2).greet()
+    talk.send()
+    talk.uplink.link_down()
+    talk.receipt(2)
+    assert talk.uplink.state == OFFLINE
+    assert talk.storage.journal.unsettled == 0
+
+
 def test_the_receipt_of_the_greeting_settles_what_was_committed_before_the_break():
     talk = Talk(2).greet()
     talk.send()
@@ -275,7 +284,7 @@ def test_a_command_is_answered_by_a_sealed_result():
     talk = Talk(0).greet()
     talk.uplink.receive(*a_down_frame(Command(77, 9, ()), 40))
     assert opened(talk.send().frame) == Result(77, 1, b"")
-    assert messages.RESULTS[1] == "unsupported"
+    assert messages.RESULT_UNSUPPORTED == 1
     assert talk.send() is None
 
 
