@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import sqlite3
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -120,7 +121,9 @@ class History:
             self._down(meter)
             return
         if self._fault():  # sent again by the network
+            accepted = self.gateway.intake.accepted
             await self.gateway.take(line, outgoing.frame, meter.uplink.up_topic)
+            assert self.gateway.intake.accepted == accepted, "a frame accepted twice"
         if self._fault():
             accepted = self.gateway.intake.accepted
             await self.gateway.take(line, garbage(self.dice, outgoing.frame), meter.uplink.up_topic)
@@ -168,6 +171,8 @@ class History:
     async def check(self) -> Summary:
         """The oracle: what was counted is what settlement has, interval by interval, once."""
         total = 0
+        rows, frames = await self.gateway.store.run(_journal_counts)
+        assert rows == frames, "a frame is in the journal twice"
         for meter in self.meters:
             counted = list(meter.pulses.total)
             for channel, code in enumerate((IMPORT_WH, EXPORT_WH)):
@@ -197,6 +202,15 @@ class History:
             ).fetchone()[0]
         assert versions == 1, "an interval was told in two ways"
         return [(each.start_s, each.energy_wh, each.register_end_wh or 0) for each in found]
+
+
+def _journal_counts(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Rows of the gateway's journal, and how many frames they are."""
+    frames = "SELECT DISTINCT meter_id, key_epoch, frame_counter FROM journal"
+    rows: tuple[int, int] = connection.execute(
+        f"SELECT (SELECT count(*) FROM journal), (SELECT count(*) FROM ({frames}))"
+    ).fetchone()
+    return rows
 
 
 def run(seed: int) -> Summary:
