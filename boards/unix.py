@@ -10,7 +10,7 @@ import sys
 from boards.unix_flash import FileFlash
 from boards.unix_world import Household, RealClock, World, WorldClock, WorldPulses
 from firmware import app
-from firmware.board import Board, Start
+from firmware.board import RETAINED_BYTES_MAX, Board, NoSensors, Start
 from firmware.config import ConfigError, parse, text, whole
 from firmware.storage import FlashTooSmall
 
@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+RESTART_CODE = 75  # sysexits.h, EX_TEMPFAIL
 SPEED_MAX = 1_000_000
 FLASH_BLOCKS = 256  # 1 MiB, as the partition of the boards to come
 _BOARD_KEYS = ("household", "speed")
@@ -57,8 +58,22 @@ def make_board(folder: str) -> Board:
     world = World(_path(folder, "world.bin"), household, log)
     clock: Any = RealClock() if household is None else WorldClock(world, speed, log)
     flash = FileFlash(_path(folder, "flash.bin"), FLASH_BLOCKS, log)
-    start = Start("power_on", had_world and not had_flash)
-    return Board(config, clock, WorldPulses(world), flash, UnixLink(), log, random_below, start)
+    retained = FileRetained(_path(folder, "retained.bin"))
+    return Board(
+        config,
+        clock,
+        WorldPulses(world),
+        flash,
+        UnixLink(),
+        log,
+        random_below,
+        Start("power_on", had_world and not had_flash),
+        retained,
+        NoSensors(),
+        NoWatchdog(),
+        None,
+        restart,
+    )
 
 
 class Log:
@@ -74,6 +89,38 @@ class Log:
             self.intervals = fields["number"] - 1
         fields["event"] = event
         sys.stdout.write(json.dumps(fields) + "\n")
+
+
+class FileRetained:
+    """A file as the memory that a reset leaves alone: a killed process is a reset here."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._file = open(path, "r+b", buffering=0)  # noqa: SIM115  (for good)
+        except OSError:
+            self._file = open(path, "w+b", buffering=0)  # noqa: SIM115
+
+    def read(self) -> bytes:
+        """What was written last."""
+        self._file.seek(0)
+        return self._file.read(RETAINED_BYTES_MAX) or b""
+
+    def write(self, data: "bytes | bytearray") -> None:
+        """Replace it."""
+        self._file.seek(0)
+        self._file.write(data)
+
+
+class NoWatchdog:
+    """Nothing resets a process that hangs: its user does."""
+
+    def feed(self) -> None:
+        """Nothing to feed."""
+
+
+def restart() -> None:
+    """End with a code that asks whoever started the process to start it again."""
+    raise SystemExit(RESTART_CODE)
 
 
 class UnixLink:

@@ -12,6 +12,7 @@ from binascii import crc32
 
 from firmware.clock import WallClock
 from firmware.config import ConfigError
+from wire import obis
 from wire.messages import START_S_MIN
 
 HOUR_S = 3600
@@ -151,8 +152,10 @@ class WorldPulses:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.channels = (obis.IMPORT_WH, obis.EXPORT_WH)
+        self.flags = 0
         self.width = PULSE_WIDTH
-        self.survives_power_off = not world.torn
+        self.kept = not world.torn
 
     def read(self) -> "tuple[int, int]":
         """Raw counts of import and export."""

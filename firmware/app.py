@@ -190,7 +190,7 @@ class Meter:
         )
         if self.uplink is not None and self.metering.counts_lost:
             now_s = board.clock.now_s() or 0
-            self.uplink.answer(Event(now_s, EVENT_COUNTER_LOSS, (blocks, slots)))
+            self.uplink.answer(Event(now_s, EVENT_COUNTER_LOSS, (blocks, slots), 0))
 
     def _log_interval(self, interval: "Interval") -> None:
         self._board.log(

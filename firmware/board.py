@@ -30,13 +30,41 @@ if TYPE_CHECKING:
             """Let real time pass, for the network's sake."""
 
     class Pulses(Protocol):
-        """Two pulse inputs, import and export, that count by themselves in hardware."""
+        """Pulse inputs that count by themselves in hardware, one for each channel."""
 
+        channels: "tuple[int, ...]"  # short OBIS codes, rising, 1 to CHANNELS_MAX of them
         width: int  # counts are modulo this, at most PULSE_WIDTH_MAX
-        survives_power_off: bool  # False: they start from 0 at every start of the meter
+        kept: bool  # True: they went on since the start before; False: they began at 0 with this
+        flags: int  # wire.quality flags of all that is counted here: 0, or ESTIMATED_VA
 
-        def read(self) -> "tuple[int, int]":
-            """Raw counts of import and export. Reading never resets them."""
+        def read(self) -> "tuple[int, ...]":
+            """Raw counts, one for each channel. Reading never resets them."""
+
+    class Retained(Protocol):
+        """Memory that soft and watchdog resets leave alone and power-off empties (RTC memory)."""
+
+        def read(self) -> bytes:
+            """What was written last; b"" or noise after a power-off."""
+
+        def write(self, data: "bytes | bytearray") -> None:
+            """Replace it with at most RETAINED_BYTES_MAX bytes."""
+
+    class Sensors(Protocol):
+        """What else the board can see of its supply. Asked once a look; must not block."""
+
+        def measured(self) -> "Measured | None":
+            """The newest window of current and voltage; None where no such sensor is."""
+
+        def supply_lost(self) -> bool:
+            """True while the mains is away and a capacitor keeps the meter alive."""
+
+        def tampered(self) -> bool:
+            """True while the cover is open."""
+
+    class Watchdog(Protocol):
+        """Resets the meter when it is not fed for WATCHDOG_MS."""
+
+        def feed(self) -> None: ...
 
     class Flash(Protocol):
         """MicroPython's extended block device over a raw partition that is nobody else's."""
@@ -68,7 +96,31 @@ if TYPE_CHECKING:
 
 
 PULSE_WIDTH_MAX = 1 << 24
-CHANNELS = 2  # import, export: the order of every pair in the firmware
+CHANNELS_MAX = 4
+RETAINED_BYTES_MAX = 512  # of the 2048 that the ESP32's RTC memory has
+WATCHDOG_MS = 30_000
+BLOCKING_MS_MAX = WATCHDOG_MS // 3  # the longest that any single call may keep the meter
+
+# power_w: import positive; a voltage (mV) and a current (mA) for each phase; frequency in mHz.
+# voltage_mv is () where no voltage is measured, and power_w is then an estimate in VA.
+Measured = namedtuple("Measured", ("power_w", "voltage_mv", "current_ma", "frequency_mhz"))
+
+
+class NoSensors:
+    """A board that sees nothing but its counters."""
+
+    def measured(self) -> "Measured | None":
+        """No current or voltage here."""
+        return None
+
+    def supply_lost(self) -> bool:
+        """No capacitor would keep this board alive to tell."""
+        return False
+
+    def tampered(self) -> bool:
+        """No cover to open."""
+        return False
+
 
 Board = namedtuple(
     "Board",
@@ -81,6 +133,11 @@ Board = namedtuple(
         "log",  # log(event, **fields): never a secret
         "rng",  # rng(limit): a random integer in 0..limit - 1, for jitter only
         "start",  # Start: why and how this start came about
+        "retained",
+        "sensors",
+        "watchdog",
+        "slots",  # firmware.update.Slots, or None where no update over the air can land
+        "restart",  # restart(): starts the meter again; on a chip it does not come back
     ),
 )
 

@@ -3,7 +3,7 @@
 import struct
 from collections import namedtuple
 
-from firmware.board import CHANNELS
+from firmware.registers import CHANNELS
 from firmware.saved_state import get_pair, put_pair
 from wire import obis, quality
 from wire.messages import DELTA_WH_MAX, Profile

@@ -119,7 +119,7 @@ class Metering:
     def _restore_counts(self, state: "State | None", last: "Interval | None") -> None:
         """Add what was counted since the save, if the counters kept it; never below `last`."""
         registers = self.registers
-        if not self._pulses.survives_power_off:
+        if not self._pulses.kept:
             self._raise_to(last)
             registers.raw = [0, 0]  # such counters begin at 0 with every start
             self.counts_lost = self.counts_lost or state is not None

@@ -1,7 +1,8 @@
 """Pulses become watt-hours: two registers that only grow, in integers alone."""
 
-from firmware.board import CHANNELS, PULSE_WIDTH_MAX
+from firmware.board import PULSE_WIDTH_MAX
 
+CHANNELS = 2
 IMP_PER_KWH_MIN = 1
 IMP_PER_KWH_MAX = 100000
 REGISTER_WH_MAX = (1 << 40) - 1

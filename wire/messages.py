@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 INTERVALS_MAX = 2000
-CHANNELS_MAX = 8
+CHANNELS_MAX = 16
 REGISTER_WH_MAX = (1 << 40) - 1
 DELTA_WH_MAX = (1 << 24) - 1
 INTERVAL_NUMBER_MAX = (1 << 32) - 1
@@ -39,7 +39,7 @@ Profile = namedtuple(
 )
 Registers = namedtuple("Registers", ("at_s", "channels", "registers_wh"))
 Live = namedtuple("Live", ("at_s", "power_w", "voltage_mv", "current_ma", "frequency_mhz"))
-Event = namedtuple("Event", ("at_s", "code", "values"))
+Event = namedtuple("Event", ("at_s", "code", "values", "number"))
 Status = namedtuple(
     "Status",
     ("at_s", "version", "uptime_s", "heap_free", "flash_erases", "rssi_dbm", "resets"),
@@ -48,9 +48,35 @@ Result = namedtuple("Result", ("command_id", "code", "detail"))
 Receipt = namedtuple("Receipt", ("frame_counter", "interval", "time_s"))
 Command = namedtuple("Command", ("command_id", "code", "args"))
 
-# The codes in use; wire.cddl lists them all.
+# Codes of events, commands and results; wire.cddl says what their values and arguments are.
+EVENT_OUTAGE = 1
+EVENT_LAST_GASP = 2
+EVENT_SAG = 3
+EVENT_SWELL = 4
+EVENT_TAMPER = 5
+EVENT_CLOCK_SET = 6
+EVENT_BOOT = 7
+EVENT_CONFIG_CHANGE = 8
 EVENT_COUNTER_LOSS = 9
+EVENT_FLASH_DAMAGE = 10
+EVENT_UPDATE = 11
+EVENT_EVENTS_LOST = 12
+
+COMMAND_READ_PROFILE = 1
+COMMAND_READ_NOW = 2
+COMMAND_SET_TARIFF = 3
+COMMAND_SET_CAPTURE_PERIOD = 4
+COMMAND_SET_CLOCK = 5
+COMMAND_REKEY = 6
+COMMAND_UPDATE_MANIFEST = 7
+COMMAND_UPDATE_CHUNK = 8
+COMMAND_RESTART = 9
+COMMAND_HOME_KEY = 10
+
+RESULT_DONE = 0
 RESULT_UNSUPPORTED = 1
+RESULT_REFUSED = 2
+RESULT_FAILED = 3
 
 
 def encode(message: "Any") -> bytes:
@@ -151,7 +177,7 @@ def _take_channels(value: "Any") -> "Any":
         raise Malformed("the channels are missing")
     channels = tuple(value)
     if not 0 < len(channels) <= CHANNELS_MAX:
-        raise Malformed("a message has one to eight channels")
+        raise Malformed("a message has one to sixteen channels")
     last = 0
     for code in channels:
         if type(code) is not int or not last < code <= 255:
@@ -291,7 +317,7 @@ _KINDS = {
     Profile: (1, UP, _PROFILE_FIELDS, _any),
     Registers: (2, UP, (_TIME, _CHANNELS, _REGISTERS), _check_registers),
     Live: (3, UP, _LIVE_FIELDS, _any),
-    Event: (4, UP, (_TIME, _CODE, _VALUES), _any),
+    Event: (4, UP, (_TIME, _CODE, _VALUES, _U32), _any),
     Status: (5, UP, _STATUS_FIELDS, _any),
     Result: (6, UP, (_U32, _CODE, _BLOB), _any),
     Receipt: (7, DOWN, _RECEIPT_FIELDS, _any),

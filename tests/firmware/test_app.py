@@ -192,7 +192,7 @@ def test_frames_that_are_acknowledged_and_never_receipted_are_told():
 
 
 def test_a_loss_of_counts_is_told_by_an_event():
-    flash, pulses = FakeFlash(FLASH_BLOCKS), FakePulses(survives_power_off=False)
+    flash, pulses = FakeFlash(FLASH_BLOCKS), FakePulses(kept=False)
     House(flash=flash, pulses=pulses).measure(1)
     house = House(flash=flash.after_power_on(), pulses=pulses.after_power_on())
     assert house.events("boot")[0]["counts_lost"] is True

@@ -120,7 +120,7 @@ def test_counters_that_do_not_survive_lose_at_most_one_save_period_and_say_so():
 
 
 def check_volatile_cut(cut_at, shape):
-    flash, pulses = a_flash(), FakePulses(1 << 16, survives_power_off=False)
+    flash, pulses = a_flash(), FakePulses(1 << 16, kept=False)
     flash.cut_at, flash.cut_shape = cut_at, shape
     meter, index, counted, last_wh = a_metering(flash, pulses), 0, 0, 0
     try:
@@ -180,7 +180,7 @@ def test_an_interval_number_is_never_one_that_the_gateway_has_settled():
 
 
 def test_an_outage_of_hours_gives_one_interval_with_a_gap_and_then_the_grid_again():
-    flash, pulses = a_flash(), FakePulses(survives_power_off=False)
+    flash, pulses = a_flash(), FakePulses(kept=False)
     meter = a_metering(flash, pulses)
     meter.tick(NOON_S, 0)
     run_for(meter, pulses, NOON_S, 5)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from firmware.board import Board, Start
+from firmware.board import RETAINED_BYTES_MAX, Board, NoSensors, Start
 from firmware.config import parse
 from firmware.metering import Metering
 from firmware.storage import open_storage
@@ -89,24 +89,81 @@ class FakeClock:
 class FakePulses:
     """Two counters modulo width; `total` is what really happened."""
 
-    def __init__(self, width: int = 1 << 24, survives_power_off: bool = True) -> None:
+    def __init__(
+        self, width: int = 1 << 24, kept: bool = True, channels: "tuple[int, ...]" = (1, 2)
+    ) -> None:
         self.width = width
-        self.survives_power_off = survives_power_off
-        self.total = [0, 0]
+        self.kept = kept
+        self.channels = channels
+        self.flags = 0
+        self.total = [0] * len(channels)
 
-    def read(self) -> "tuple[int, int]":
-        return self.total[0] % self.width, self.total[1] % self.width
+    def read(self) -> "tuple[int, ...]":
+        return tuple([total % self.width for total in self.total])
 
-    def count(self, imported: int, exported: int = 0) -> None:
-        self.total[0] += imported
-        self.total[1] += exported
+    def count(self, *pulses: int) -> None:
+        for channel, more in enumerate(pulses):
+            self.total[channel] += more
 
     def after_power_on(self) -> "FakePulses":
         """The same inputs as the next start finds them."""
-        again = FakePulses(self.width, self.survives_power_off)
-        if self.survives_power_off:
+        again = FakePulses(self.width, self.kept, self.channels)
+        if self.kept:
             again.total = list(self.total)
         return again
+
+
+class FakeRetained:
+    """RTC memory: `after_reset` keeps it, a power-off is a new one."""
+
+    def __init__(self, content: bytes = b"") -> None:
+        self.content = content
+
+    def read(self) -> bytes:
+        return self.content
+
+    def write(self, data: "bytes | bytearray") -> None:
+        assert len(data) <= RETAINED_BYTES_MAX
+        self.content = bytes(data)
+
+    def after_reset(self) -> "FakeRetained":
+        return FakeRetained(self.content)
+
+
+class FakeSensors(NoSensors):
+    """Sensors whose sight a test sets."""
+
+    def __init__(self) -> None:
+        self.seen: Any = None
+        self.lost = False
+        self.opened = False
+
+    def measured(self) -> "Any":
+        return self.seen
+
+    def supply_lost(self) -> bool:
+        return self.lost
+
+    def tampered(self) -> bool:
+        return self.opened
+
+
+class FakeWatchdog:
+    """Counts how often it was fed."""
+
+    def __init__(self) -> None:
+        self.fed = 0
+
+    def feed(self) -> None:
+        self.fed += 1
+
+
+class Restarted(BaseException):
+    """The meter asked its board to start again."""
+
+
+def restart() -> None:
+    raise Restarted()
 
 
 class Logged:
@@ -130,6 +187,10 @@ def a_board(
     link: "Any" = None,
     config: "Any" = None,
     flash_lost: bool = False,
+    retained: "Any" = None,
+    sensors: "Any" = None,
+    slots: "Any" = None,
+    why: str = "power_on",
 ) -> Board:
     """A board of fakes."""
     return Board(
@@ -140,7 +201,12 @@ def a_board(
         link,
         Logged(),
         lambda limit: 0,
-        Start("power_on", flash_lost),
+        Start(why, flash_lost),
+        retained or FakeRetained(),
+        sensors or NoSensors(),
+        FakeWatchdog(),
+        slots,
+        restart,
     )
 
 
