@@ -298,9 +298,9 @@ def test_every_number_is_taken_at_its_limits():
 
 def test_an_array_has_at_most_16_values():
     sixteen = (1,) * 16
-    assert decode(encode(Event(0, 1, sixteen)), UP).values == sixteen
+    assert decode(encode(Event(0, 1, sixteen, 0)), UP).values == sixteen
     for message, wire in (
-        (Event(0, 1, (1,) * 17), [4, 0, 1, [1] * 17]),
+        (Event(0, 1, (1,) * 17, 0), [4, 0, 1, [1] * 17, 0]),
         (Live(0, 0, (1,) * 17, (), 0), [3, 0, 0, [1] * 17, [], 0]),
         (Command(0, 0, (1,) * 17), [8, 0, 0, [1] * 17]),
     ):
