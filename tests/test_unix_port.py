@@ -56,7 +56,7 @@ def test_a_failing_dual_test_fails_on_both_and_shows_the_line(tmp_path: Path) ->
     assert code == 1
     assert "FAILED test_dual.py::test_x -" in output
     assert "FAILED test_dual.py::test_x[unix-port] -" in output
-    meter_side = output.partition("on the MicroPython unix port")[2]
+    meter_side = output.partition("on MicroPython (unix-port)")[2]
     assert (
         "line 3, in test_x\n    assert a > 3, 'too small'\nAssertionError: too small" in meter_side
     )

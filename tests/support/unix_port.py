@@ -1,36 +1,100 @@
-"""Collects a dual-runtime test file a second time, to run on the MicroPython unix port.
+"""Collects a dual-runtime test file again, to run on MicroPython: 64-bit words, and 32-bit ones.
 
-Every `test_x` of such a file becomes `test_x[unix-port]` beside the plain one. One MicroPython
-process (about 40 ms to start) serves all selected tests of a file, in order, under -k, node ids
-and xdist's loadfile alike. A conftest uses it as
+Every `test_x` of such a file becomes `test_x[unix-port]` beside the plain one, and where Node.js is
+`test_x[32-bit]` too, on MicroPython's WebAssembly port, whose small integers have 31 bits as on the
+chip. One MicroPython process (40 ms to start, 300 ms with 32 bits) serves all selected tests of a
+file, in order, under -k, node ids and xdist's loadfile alike. A conftest uses it as
 
     def pytest_collect_file(file_path, parent):
         return collect_on_unix_port(file_path, parent)
 """
 
 import ast
+import fcntl
 import json
 import os
 import selectors
+import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from host_tools.micropython import ROOT, MicroPythonMissing, find_micropython, micropython_env
 
 TEST_TIMEOUT_S = 60  # below pytest's own 120 s, so that a hung test is reported by its name
-HEAP = "heapsize=16M"  # room for exhaustive tests; firmware's own heap budget has its own test
+HEAP_BYTES = 16 << 20  # room for exhaustive tests; firmware's own heap budget has its own test
 OUTPUT_BYTES_MAX = 1 << 20  # of one test; a test that prints more is stopped
 MARK = b"\x1eunix-port "  # as in unix_port_runner.py
+RUNNER = "tests.support.unix_port_runner"
+WORD32 = Path(__file__).resolve().parent / "word32"
+WORD32_PACKAGES = ROOT / ".lib" / "word32" / "node_modules"
+FETCH_TIMEOUT_S = 120
+
+
+class Runtime(NamedTuple):
+    """A MicroPython that runs dual tests: its name in their ids, and how it is started."""
+
+    label: str
+    command: Callable[[], list[str]]  # without the runner's arguments
 
 
 def collect_on_unix_port(file_path: Path, parent: pytest.Collector) -> "UnixPortFile":
-    """Returns the second collector of one dual-runtime test file."""
-    collector: UnixPortFile = UnixPortFile.from_parent(parent, path=file_path)
-    return collector
+    """Returns the collector of one dual-runtime test file for the unix port."""
+    return UnixPortFile.from_parent(parent, path=file_path, runtime=UNIX_PORT)
+
+
+def collect_on_word32(file_path: Path, parent: pytest.Collector) -> "UnixPortFile | None":
+    """Returns its collector for 32-bit words; None where no Node.js is, outside CI."""
+    if shutil.which("npm") is None and not os.environ.get("CI"):
+        return None
+    return UnixPortFile.from_parent(parent, path=file_path, runtime=WORD_32)
+
+
+def _unix_port() -> list[str]:
+    try:
+        interpreter = find_micropython()
+    except MicroPythonMissing as error:
+        raise UnixPortFailure(str(error)) from None
+    return [str(interpreter), "-X", f"heapsize={HEAP_BYTES}", "-m", RUNNER]
+
+
+def _word_32() -> list[str]:
+    _fetch_word32()
+    program = str(WORD32 / "micropython32.mjs")
+    return ["node", program, str(WORD32_PACKAGES), str(ROOT), str(HEAP_BYTES)]
+
+
+def _fetch_word32() -> None:
+    """Installs the pinned package into the ignored `.lib`, once, whoever of us comes first."""
+    folder = WORD32_PACKAGES.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        names = ("package.json", "package-lock.json")
+        wanted = [(WORD32 / name).read_text("utf-8") for name in names]
+        done = folder / "installed"
+        if done.is_file() and done.read_text("utf-8") == "".join(wanted):
+            return
+        for name, text in zip(names, wanted, strict=True):
+            (folder / name).write_text(text, "utf-8")
+        ended = subprocess.run(
+            ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=FETCH_TIMEOUT_S,
+        )
+        if ended.returncode:
+            raise UnixPortFailure(f"npm could not fetch the 32-bit MicroPython:\n{ended.stderr}")
+        done.write_text("".join(wanted), "utf-8")
+
+
+UNIX_PORT = Runtime("unix-port", _unix_port)
+WORD_32 = Runtime("32-bit", _word_32)
 
 
 def names_of_tests(source: str) -> list[str]:
@@ -57,6 +121,10 @@ class UnixPortFile(pytest.File):
 
     process: "UnixPortProcess | None" = None
 
+    def __init__(self, *, runtime: Runtime, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.runtime = runtime
+
     def collect(self) -> "list[UnixPortItem]":
         try:
             names = names_of_tests(self.path.read_text("utf-8"))
@@ -67,16 +135,17 @@ class UnixPortFile(pytest.File):
                 f"{self.path.name} cannot run on MicroPython: {error}"
             ) from error
         return [
-            UnixPortItem.from_parent(self, name=f"{name}[unix-port]", test=name) for name in names
+            UnixPortItem.from_parent(self, name=f"{name}[{self.runtime.label}]", test=name)
+            for name in names
         ]
 
     def setup(self) -> None:
         selected = [
             item.test
             for item in self.session.items
-            if isinstance(item, UnixPortItem) and item.path == self.path
+            if isinstance(item, UnixPortItem) and item.parent is self
         ]
-        self.process = UnixPortProcess(self.path, list(dict.fromkeys(selected)))
+        self.process = UnixPortProcess(self.runtime, self.path, list(dict.fromkeys(selected)))
 
     def teardown(self) -> None:
         if self.process is not None:
@@ -100,7 +169,8 @@ class UnixPortItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, UnixPortFailure):
-            return f"on the MicroPython unix port:\n{excinfo.value}"
+            label = self.parent.runtime.label if isinstance(self.parent, UnixPortFile) else ""
+            return f"on MicroPython ({label}):\n{excinfo.value}"
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
@@ -114,15 +184,10 @@ class UnixPortFailure(Exception):
 class UnixPortProcess:
     """A MicroPython process that runs the named tests of one file, one after another."""
 
-    def __init__(self, path: Path, names: list[str]) -> None:
-        try:
-            interpreter = find_micropython()
-        except MicroPythonMissing as error:
-            raise UnixPortFailure(str(error)) from None
+    def __init__(self, runtime: Runtime, path: Path, names: list[str]) -> None:
         folder, module = import_name(path)
-        runner = [str(interpreter), "-X", HEAP, "-m", "tests.support.unix_port_runner"]
         self._process = subprocess.Popen(
-            [*runner, folder, module, *names],
+            [*runtime.command(), folder, module, *names],
             env=micropython_env(),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
