@@ -3,10 +3,10 @@
 import asyncio
 import json
 import os
-import select
-import socket
 import sys
 
+from boards.parts.mqtt_link import SocketLink, read_ca
+from boards.parts.slots import open_slots
 from boards.unix_flash import FileFlash
 from boards.unix_world import Household, RealClock, World, WorldClock, WorldPulses
 from firmware import app
@@ -53,25 +53,27 @@ def make_board(folder: str) -> Board:
         name = text(settings, "household", _FILE_CHARS_MAX)
         household = Household(config.imp_per_kwh)
         household.read(_path(folder, name))
+    ca = read_ca(config, _path(folder, "ca.der"))
     had_world = _exists(_path(folder, "world.bin"))
     had_flash = _exists(_path(folder, "flash.bin"))
     world = World(_path(folder, "world.bin"), household, log)
     clock: Any = RealClock() if household is None else WorldClock(world, speed, log)
     flash = FileFlash(_path(folder, "flash.bin"), FLASH_BLOCKS, log)
     retained = FileRetained(_path(folder, "retained.bin"))
+    why = "watchdog" if retained.read() else "power_on"
     return Board(
         config,
         clock,
         WorldPulses(world),
         flash,
-        UnixLink(),
+        SocketLink(ca, config.server_name),
         log,
         random_below,
-        Start("power_on", had_world and not had_flash),
+        Start(why, had_world and not had_flash),
         retained,
         NoSensors(),
         NoWatchdog(),
-        None,
+        open_slots(folder),
         restart,
     )
 
@@ -121,32 +123,6 @@ class NoWatchdog:
 def restart() -> None:
     """End with a code that asks whoever started the process to start it again."""
     raise SystemExit(RESTART_CODE)
-
-
-class UnixLink:
-    """Sockets that never block; see firmware.board.Link."""
-
-    def open(self, host: str, port: int, timeout_ms: int) -> "Any":
-        """A connected stream. The name is looked up by the system, in its own time."""
-        stream = socket.socket()
-        try:
-            stream.settimeout(timeout_ms / 1000)
-            stream.connect(socket.getaddrinfo(host, port)[0][-1])
-            stream.setblocking(False)
-        except OSError:
-            stream.close()
-            raise
-        return stream
-
-    def wait(self, stream: "Any", for_write: bool, timeout_ms: int) -> bool:
-        """True as soon as the stream can be read (written), or has failed."""
-        poll = select.poll()
-        poll.register(stream, select.POLLOUT if for_write else select.POLLIN)
-        return bool(poll.poll(timeout_ms))
-
-    def rssi_dbm(self) -> int:
-        """No radio here."""
-        return 0
 
 
 def random_below(limit: int) -> int:

@@ -10,7 +10,7 @@ class FileFlash:
     def __init__(self, path: str, blocks: int, log) -> None:
         self._blocks = blocks
         self._file = self._open(path, log)
-        self._old = bytearray(256)
+        self._old = bytearray(512)
 
     def readblocks(self, block: int, buffer: "bytearray | memoryview", offset: int = 0) -> None:
         """Fill the buffer from the block's byte `offset` on."""

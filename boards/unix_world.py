@@ -10,7 +10,7 @@ import time
 from array import array
 from binascii import crc32
 
-from firmware.clock import WallClock
+from firmware.clock import Uptime, WallClock
 from firmware.config import ConfigError
 from wire import obis
 from wire.messages import START_S_MIN
@@ -189,6 +189,7 @@ class WorldClock(_Ticks):
         self._end_s = world.household.end_s
         self._speed = speed
         self._log = log
+        self._begun_s = world.time_s
         self._due_us = 0  # how much real time should have passed since _from_ms
         self._from_ms = time.ticks_ms()
         self._told_end = False
@@ -200,6 +201,10 @@ class WorldClock(_Ticks):
     def set(self, unix_s: int) -> bool:
         """The script rules this world's time."""
         return False
+
+    def uptime_s(self) -> int:
+        """World seconds since this start."""
+        return self._world.time_s - self._begun_s
 
     async def sleep_s(self, duration_s: int) -> None:
         """Move the world on, at the pace of `speed`; at the script's end it stands still."""
@@ -229,6 +234,7 @@ class RealClock(_Ticks):
 
     def __init__(self) -> None:
         self._wall = WallClock(time.time, time.gmtime(0)[0])
+        self._uptime = Uptime(self)
 
     def now_s(self) -> "int | None":
         """UTC seconds since 1970."""
@@ -237,6 +243,10 @@ class RealClock(_Ticks):
     def set(self, unix_s: int) -> bool:
         """Follow the gateway's clock from now on, inside this process."""
         return self._wall.set(unix_s)
+
+    def uptime_s(self) -> int:
+        """Seconds since this start."""
+        return self._uptime.s()
 
     async def sleep_s(self, duration_s: int) -> None:
         """Let real time pass."""

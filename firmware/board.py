@@ -23,6 +23,9 @@ if TYPE_CHECKING:
         def ticks_diff(self, later: int, earlier: int) -> int:
             """Milliseconds from earlier to later, right across a wrap."""
 
+        def uptime_s(self) -> int:
+            """Metered seconds since this start; no step of the clock changes them."""
+
         async def sleep_s(self, duration_s: int) -> None:
             """Let metered time pass. Only the measuring loop calls this."""
 
@@ -35,10 +38,12 @@ if TYPE_CHECKING:
         channels: "tuple[int, ...]"  # short OBIS codes, rising, 1 to CHANNELS_MAX of them
         width: int  # counts are modulo this, at most PULSE_WIDTH_MAX
         kept: bool  # True: they went on since the start before; False: they began at 0 with this
-        flags: int  # wire.quality flags of all that is counted here: 0, or ESTIMATED_VA
+        flags: int  # wire.quality flags of what `read` gave last: ESTIMATED_VA, GAP, IMPLAUSIBLE
 
         def read(self) -> "tuple[int, ...]":
             """Raw counts, one for each channel. Reading never resets them."""
+
+        # Inputs that must be sampled have `async def run(clock)` too, which never ends.
 
     class Retained(Protocol):
         """Memory that soft and watchdog resets leave alone and power-off empties (RTC memory)."""

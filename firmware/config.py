@@ -11,6 +11,8 @@ CAPTURE_PERIOD_S_MIN = 60
 CAPTURE_PERIOD_S_MAX = 3600
 PASSWORD_CHARS_MAX = 128
 HOST_CHARS_MAX = 253  # RFC 1035 section 2.3.4
+PAIRED_S_MIN = 1_577_836_800  # 2020-01-01, as early as an interval may begin
+PAIRED_S_MAX = 4_102_444_800  # 2100-01-01
 
 _Config = namedtuple(
     "_Config",
@@ -23,6 +25,10 @@ _Config = namedtuple(
         "password",
         "imp_per_kwh",
         "capture_period_s",
+        # These may be left out:
+        "tls",  # True: reach the gateway over TLS and verify its certificate
+        "server_name",  # whose name that must bear; "" for gateway_host
+        "paired_s",  # UTC seconds of the pairing, which no right clock is before; 0 not known
     ),
 )
 _FIELDS = (  # once more: MicroPython's namedtuple does not tell its fields
@@ -35,6 +41,7 @@ _FIELDS = (  # once more: MicroPython's namedtuple does not tell its fields
     "imp_per_kwh",
     "capture_period_s",
 )
+_OPTIONAL = ("tls", "server_name", "paired_s")
 
 
 class ConfigError(Exception):
@@ -56,14 +63,17 @@ def parse(settings: object, board_keys: "tuple[str, ...]" = ()) -> Config:
     if not isinstance(settings, dict):
         raise ConfigError("the config must be a JSON object: pair the meter again")
     for key in sorted(settings):
-        if key not in _FIELDS and key not in board_keys:
+        if key not in _FIELDS + _OPTIONAL + board_keys:
             raise ConfigError("config: unknown key " + repr(key) + ": remove it")
     for key in _FIELDS:
         if key not in settings:
             raise ConfigError("config: key " + repr(key) + " is missing: add it or pair again")
     period_s = whole(settings, "capture_period_s", CAPTURE_PERIOD_S_MIN, CAPTURE_PERIOD_S_MAX)
     if 3600 % period_s:
-        raise ConfigError("config: capture_period_s must divide an hour, such as 900")
+        raise _wrong("capture_period_s", "a divisor of 3600, such as 900")
+    tls = settings.get("tls", False)
+    if type(tls) is not bool:
+        raise _wrong("tls", "true or false")
     return Config(
         _hex(settings, "meter_id", METER_ID_BYTES),
         _hex(settings, "meter_key", METER_KEY_BYTES),
@@ -73,6 +83,9 @@ def parse(settings: object, board_keys: "tuple[str, ...]" = ()) -> Config:
         text(settings, "password", PASSWORD_CHARS_MAX),
         whole(settings, "imp_per_kwh", IMP_PER_KWH_MIN, IMP_PER_KWH_MAX),
         period_s,
+        tls,
+        text(settings, "server_name", HOST_CHARS_MAX) if "server_name" in settings else "",
+        whole(settings, "paired_s", PAIRED_S_MIN, PAIRED_S_MAX) if "paired_s" in settings else 0,
     )
 
 
@@ -80,8 +93,7 @@ def whole(settings: dict, key: str, low: int, high: int) -> int:
     """An integer setting within limits."""
     value = settings[key]
     if type(value) is not int or not low <= value <= high:
-        limits = str(low) + " to " + str(high)
-        raise ConfigError("config: " + key + " must be a whole number from " + limits)
+        raise _wrong(key, "a whole number from " + str(low) + " to " + str(high))
     return value
 
 
@@ -89,16 +101,20 @@ def text(settings: dict, key: str, chars_max: int) -> str:
     """A text setting that is not empty."""
     value = settings[key]
     if type(value) is not str or not 0 < len(value) <= chars_max:
-        raise ConfigError("config: " + key + " must be a text of 1 to " + str(chars_max))
+        raise _wrong(key, "a text of 1 to " + str(chars_max))
     return value
 
 
 def _hex(settings: dict, key: str, length: int) -> bytes:
     value = settings[key]
-    wanted = ConfigError("config: " + key + " must be " + str(2 * length) + " hexadecimal digits")
+    wanted = _wrong(key, str(2 * length) + " hexadecimal digits")
     if type(value) is not str or len(value) != 2 * length:
         raise wanted
     for digit in value:
         if digit not in "0123456789abcdefABCDEF":
             raise wanted
     return unhexlify(value)
+
+
+def _wrong(key: str, wanted: str) -> ConfigError:
+    return ConfigError("config: " + key + " must be " + wanted)

@@ -1,39 +1,71 @@
-"""How the meter's raw partition is divided: keystore, state and journal, each one ring."""
+"""How the meter's raw partition is divided: seven rings, one for each thing it must not forget."""
+
+#   ring      what                                  blocks           slot    records a block of 4096
+#   keystore  reserved frame counters, receipts     0 to 3           60 B    68
+#   state     registers, open interval, demand      4 to 7          128 B    31
+#   counts    pulses since the newest state         8 to 16          26 B    157
+#   settings  what commands have changed, keys      17 to 19        408 B    10
+#   events    the event log                         20 to 23         56 B    73
+#   dates     when undated intervals were           24 to 25         24 B    170
+#   journal   closed intervals                      26 to the end    48 B    84
 
 from collections import namedtuple
 
-from firmware.journal import Journal, Ring, block_count
+from firmware.dating import DATING_BYTES
+from firmware.events import EVENT_BYTES
+from firmware.journal import RING_BLOCKS_MIN, Journal, Ring, block_count
 from firmware.keystore import KEYSTORE_BYTES
 from firmware.load_profile import INTERVAL_BYTES
-from firmware.saved_state import STATE_BYTES
+from firmware.saved_state import COUNTS_BYTES, STATE_BYTES
+from firmware.settings import SETTINGS_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from firmware.board import Flash
 
 KEYSTORE_BLOCKS = 4
-STATE_BLOCKS = 8
-FLASH_BLOCKS_MIN = KEYSTORE_BLOCKS + STATE_BLOCKS + 2
+STATE_BLOCKS = 4
+COUNTS_BLOCKS = 9  # twenty years even at 3 x 63 A day and night: see bench/flash.py
+SETTINGS_BLOCKS = 3
+EVENTS_BLOCKS = 4
+DATES_BLOCKS = 2
+STATE_BLOCK = KEYSTORE_BLOCKS
+COUNTS_BLOCK = STATE_BLOCK + STATE_BLOCKS
+SETTINGS_BLOCK = COUNTS_BLOCK + COUNTS_BLOCKS
+EVENTS_BLOCK = SETTINGS_BLOCK + SETTINGS_BLOCKS
+DATES_BLOCK = EVENTS_BLOCK + EVENTS_BLOCKS
+JOURNAL_BLOCK = DATES_BLOCK + DATES_BLOCKS
+FLASH_BLOCKS_MIN = JOURNAL_BLOCK + RING_BLOCKS_MIN
+RING_NAMES = ("keystore", "state", "counts", "settings", "events", "dates", "journal")
 
 
 class FlashTooSmall(Exception):
     """The partition cannot hold the meter's rings: give it at least FLASH_BLOCKS_MIN blocks."""
 
 
-class Storage(namedtuple("Storage", ("keystore", "state", "journal"))):
-    """The three rings, opened."""
+_Rings = namedtuple("_Rings", RING_NAMES)
+
+
+class Storage(_Rings):
+    """The rings, opened."""
 
     def lived(self) -> bool:
         """True when anything on this flash shows that the meter has run before."""
-        for ring in self:
-            if ring.newest or ring.damaged_blocks:  # a torn very first record is no life yet
-                return True
-        return False
+        # A torn very first record is no life yet.
+        return any([ring.newest or ring.damaged_blocks for ring in self])
 
     def damage(self) -> "tuple[int, int]":
-        """Blocks and slots that could not be read or written, over all rings."""
+        """Blocks and slots that could not be read or written since this start, over all rings."""
         blocks = sum([ring.damaged_blocks for ring in self])
         return blocks, sum([ring.damaged_slots for ring in self])
+
+    def damaged(self) -> "list[tuple[str, int, int, list[int]]]":
+        """Each ring with damage: its name, blocks and slots, and which of its blocks."""
+        return [
+            (RING_NAMES[index], ring.damaged_blocks, ring.damaged_slots, ring.quarantined)
+            for index, ring in enumerate(self)
+            if ring.damaged_blocks or ring.damaged_slots
+        ]
 
     def erases(self) -> int:
         """Blocks erased since the meter was made: one for each full block of records."""
@@ -45,9 +77,12 @@ def open_storage(flash: "Flash") -> Storage:
     blocks = block_count(flash)
     if blocks < FLASH_BLOCKS_MIN:
         raise FlashTooSmall("the meter's flash needs " + str(FLASH_BLOCKS_MIN) + " blocks at least")
-    journal_at = KEYSTORE_BLOCKS + STATE_BLOCKS
     return Storage(
         Ring(flash, 0, KEYSTORE_BLOCKS, KEYSTORE_BYTES),
-        Ring(flash, KEYSTORE_BLOCKS, STATE_BLOCKS, STATE_BYTES),
-        Journal(flash, journal_at, blocks - journal_at, INTERVAL_BYTES),
+        Ring(flash, STATE_BLOCK, STATE_BLOCKS, STATE_BYTES),
+        Ring(flash, COUNTS_BLOCK, COUNTS_BLOCKS, COUNTS_BYTES),
+        Ring(flash, SETTINGS_BLOCK, SETTINGS_BLOCKS, SETTINGS_BYTES),
+        Journal(flash, EVENTS_BLOCK, EVENTS_BLOCKS, EVENT_BYTES),
+        Ring(flash, DATES_BLOCK, DATES_BLOCKS, DATING_BYTES),
+        Journal(flash, JOURNAL_BLOCK, blocks - JOURNAL_BLOCK, INTERVAL_BYTES),
     )

@@ -5,7 +5,8 @@ import tests.support.umqtt_here  # noqa: F401, I001  (first: it makes umqtt impo
 import asyncio
 
 from firmware import app
-from firmware.app import CLOCK_STEP_S, RECONNECT_BASE_MS, Meter
+from firmware.app import RECONNECT_BASE_MS, Meter
+from firmware.clock import CLOCK_STEP_S
 from firmware.mqtt import PUBLISH_TIMEOUT_MS, LinkDown
 from firmware.storage import KEYSTORE_BLOCKS
 from firmware.uplink import RECEIPT_WAIT_MS, RESEND_BASE_MS
@@ -23,7 +24,8 @@ from tests.support.a_meter import (
 from tests.support.fake_flash import BLOCK_BYTES, FakeFlash
 from tests.support.fake_link import FakeLink, publish
 from wire import quality, topics
-from wire.messages import Event, Profile, Receipt, Status
+from wire.frame import peek
+from wire.messages import EVENT_BOOT, EVENT_COUNTER_LOSS, Event, Profile, Receipt, Status
 
 UP = topics.up(METER_ID).encode()
 
@@ -53,21 +55,32 @@ class House:
         while self.meter.talk_once() == 0:
             pass
 
+    def greet(self):
+        """Talk until the greeting and every event are receipted; profiles stay unsettled."""
+        self.talk()
+        heard = 0
+        while len(self.frames()) > heard and type(self.messages()[-1]) is not Profile:
+            heard = len(self.frames())
+            self.receipt(0)
+
     def receipt(self, interval, time_s=None):
-        receipt = Receipt(-1, interval, self.clock.wall_s if time_s is None else time_s)
+        time_s = self.clock.wall_s if time_s is None else time_s
+        receipt = Receipt(peek(self.frames()[-1]).frame_counter, interval, time_s)
         topic, data = a_down_frame(receipt, self.down_counter)
         self.down_counter += 1
         self.link.streams[-1].inbound += publish(topic, data)
         self.talk()
 
-    def messages(self):
+    def frames(self):
         found = []
         for stream in self.link.streams:
             for packet in stream.packets:
                 if packet[0] == 0x32:
-                    at = packet.find(UP) + len(UP) + 2
-                    found.append(opened(packet[at:]))
+                    found.append(packet[packet.find(UP) + len(UP) + 2 :])
         return found
+
+    def messages(self):
+        return [opened(frame) for frame in self.frames()]
 
     def events(self, name):
         return self.log.of(name)
@@ -76,8 +89,7 @@ class House:
 def test_a_pulse_becomes_a_settled_interval():
     house = House()
     house.measure(2)
-    house.talk()
-    house.receipt(0)
+    house.greet()
     profile = house.messages()[-1]
     assert type(profile) is Profile
     assert profile.deltas_wh == ((60, 60), (15, 15))
@@ -89,8 +101,7 @@ def test_a_pulse_becomes_a_settled_interval():
 def test_the_log_tells_an_interval_s_trip():
     house = House()
     house.measure(1)
-    house.talk()
-    house.receipt(0)
+    house.greet()
     house.receipt(1)
     interval = house.events("interval")[0]
     assert interval["pulses"] == [60, 15]
@@ -139,12 +150,12 @@ def test_a_clock_that_is_corrected_flags_the_open_interval():
     house = House()
     house.meter.look(0)
     house.talk()
-    house.receipt(0, time_s=NOON_S + CLOCK_STEP_S - 1)
-    assert house.clock.now_s() == NOON_S
     house.receipt(0, time_s=NOON_S + CLOCK_STEP_S)
-    assert house.clock.now_s() == NOON_S + CLOCK_STEP_S
+    assert house.clock.now_s() == NOON_S
+    house.receipt(0, time_s=NOON_S + CLOCK_STEP_S + 1)
+    assert house.clock.now_s() == NOON_S + CLOCK_STEP_S + 1
     house.clock.wall_s = NOON_S + 900
-    house.meter.look(895)
+    house.meter.look(894)
     assert house.events("interval")[0]["quality"] == quality.CLOCK_UNSYNCED
 
 
@@ -160,16 +171,16 @@ def test_a_board_that_rules_its_own_time_is_not_set_and_nothing_is_flagged():
 
 def test_a_lost_puback_breaks_the_link_and_the_intervals_come_again():
     house = House()
-    house.measure(1)
     house.talk()
+    house.greet()
+    house.measure(1)
     house.link.puback = b""
     begun_ms = house.clock.ms
-    refusal_of(LinkDown, house.receipt, 0)
+    refusal_of(LinkDown, house.talk)
     assert house.clock.ms - begun_ms <= PUBLISH_TIMEOUT_MS
     house.meter._lost("time-out")
     house.link.puback = None
-    house.talk()
-    house.receipt(0)
+    house.greet()
     first, second = [each for each in house.messages() if type(each) is Profile]
     assert first == second
     assert house.events("link")[1]["state"] == "down"
@@ -196,9 +207,9 @@ def test_a_loss_of_counts_is_told_by_an_event():
     House(flash=flash, pulses=pulses).measure(1)
     house = House(flash=flash.after_power_on(), pulses=pulses.after_power_on())
     assert house.events("boot")[0]["counts_lost"] is True
-    house.talk()
-    assert type(house.messages()[-1]) is Event
-    assert house.messages()[-1].code == 9
+    house.greet()
+    codes = [each.code for each in house.messages() if type(each) is Event]
+    assert codes == [EVENT_BOOT, EVENT_BOOT, EVENT_COUNTER_LOSS]
 
 
 def test_a_lost_keystore_silences_the_meter_but_never_stops_its_counting():

@@ -1,6 +1,6 @@
 """The wall clock on ports that count from 1970 and from 2000."""
 
-from firmware.clock import EPOCH_2000_S, WallClock
+from firmware.clock import EPOCH_2000_S, Timekeeper, WallClock
 from tests.support.a_meter import NOON_S
 from wire.messages import START_S_MIN
 
@@ -44,3 +44,19 @@ def test_a_time_before_2020_is_nobody_s_and_refused():
 
 def test_a_port_with_fractions_of_a_second_gives_whole_ones():
     assert WallClock(Port(NOON_S + 0.9), 1970).now_s() == NOON_S
+
+
+def test_both_epochs_are_kept_and_slewed_alike():
+    for year, epoch_s in ((1970, 0), (2000, EPOCH_2000_S)):
+        port = Port(5)
+        keeper = Timekeeper(WallClock(port, year))
+        assert keeper.now_s() is None
+        assert keeper.receipt(NOON_S) == (None, NOON_S)
+        port.seconds += 60
+        assert keeper.receipt(NOON_S + 63) is None
+        for _ in range(240):
+            port.seconds += 1
+            keeper.now_s()
+        assert keeper.now_s() == NOON_S + 303
+        kept = Timekeeper(WallClock(Port(NOON_S - epoch_s), year))
+        assert kept.now_s() == NOON_S

@@ -4,6 +4,8 @@ from firmware.config import (
     CAPTURE_PERIOD_S_MAX,
     CAPTURE_PERIOD_S_MIN,
     HOST_CHARS_MAX,
+    PAIRED_S_MAX,
+    PAIRED_S_MIN,
     PASSWORD_CHARS_MAX,
     ConfigError,
     parse,
@@ -28,6 +30,20 @@ def test_each_missing_key_is_named():
         assert key in refusal_of(ConfigError, parse, found)
 
 
+def test_tls_its_server_name_and_the_time_of_pairing_may_be_left_out():
+    config = parse(settings())
+    assert (config.tls, config.server_name, config.paired_s) == (False, "", 0)
+    config = parse(settings(tls=True, server_name="gateway.test", paired_s=1_700_000_000))
+    assert (config.tls, config.server_name) == (True, "gateway.test")
+    assert config.paired_s == 1_700_000_000
+    assert parse(settings(tls=False)).tls is False
+
+
+def test_whether_there_is_tls_is_never_guessed():
+    for value in (0, 1, "true", "false", "", None, []):
+        assert "tls" in refused(tls=value)
+
+
 def test_an_unknown_key_is_named_unless_it_is_the_board_s():
     assert "colour" in refused(colour="red")
     assert parse(settings(speed=2), ("speed",)).imp_per_kwh == 1000
@@ -39,6 +55,7 @@ def test_numbers_are_taken_at_their_limits_and_refused_beyond():
         "key_epoch": (0, 255),
         "gateway_port": (1, 65535),
         "capture_period_s": (CAPTURE_PERIOD_S_MIN, CAPTURE_PERIOD_S_MAX),
+        "paired_s": (PAIRED_S_MIN, PAIRED_S_MAX),
     }
     for key, (low, high) in limits.items():
         for value in (low, high):
@@ -48,7 +65,11 @@ def test_numbers_are_taken_at_their_limits_and_refused_beyond():
 
 
 def test_texts_are_taken_at_their_limits_and_refused_beyond():
-    for key, chars_max in (("gateway_host", HOST_CHARS_MAX), ("password", PASSWORD_CHARS_MAX)):
+    for key, chars_max in (
+        ("gateway_host", HOST_CHARS_MAX),
+        ("server_name", HOST_CHARS_MAX),
+        ("password", PASSWORD_CHARS_MAX),
+    ):
         parse(settings(**{key: "x"}))
         parse(settings(**{key: "x" * chars_max}))
         for value in ("", "x" * (chars_max + 1), 7, None):

@@ -1,11 +1,9 @@
 """The meter proper over power cuts: nothing lost, nothing twice, never backward."""
 
-from firmware import load_profile, saved_state
-from firmware.metering import SAVE_S, SAVE_WH
-from firmware.saved_state import State
+from firmware import load_profile
+from firmware.metering import SAVE_S, SAVE_WH, Metering
 from firmware.storage import (
     FLASH_BLOCKS_MIN,
-    KEYSTORE_BLOCKS,
     STATE_BLOCKS,
     FlashTooSmall,
     open_storage,
@@ -78,13 +76,13 @@ def test_a_kill_in_a_night_without_energy_leaves_no_gap():
 
 
 def test_a_kill_at_every_flash_operation_changes_no_interval():
-    whole, ticks = a_flash(), 50
+    whole, ticks = a_flash(), 31
     pulses = FakePulses(1 << 16)
     meter = a_metering(whole, pulses)
     meter.tick(NOON_S, 0)
     run_for(meter, pulses, NOON_S, ticks)
     expected = intervals_on(whole)
-    assert len(expected) == 3
+    assert len(expected) == 2
     for shape in CUT_SHAPES:
         for cut_at in range(whole.operations):
             flash = cut_and_go_on(cut_at, shape, ticks)
@@ -149,8 +147,8 @@ def test_a_register_is_never_below_the_last_interval_even_without_its_state():
     meter = a_metering(flash, pulses)
     meter.tick(NOON_S, 0)
     run_for(meter, pulses, NOON_S, 20)
-    at = KEYSTORE_BLOCKS * BLOCK_BYTES
-    flash.image[at : at + STATE_BLOCKS * BLOCK_BYTES] = bytes(STATE_BLOCKS * BLOCK_BYTES)
+    at, size = meter._storage.state._first_block * BLOCK_BYTES, STATE_BLOCKS * BLOCK_BYTES
+    flash.image[at : at + size] = bytes(size)
     again = a_metering(flash.after_power_on(), pulses)
     last = intervals_on(flash)[-1]
     assert again.counts_lost
@@ -166,7 +164,7 @@ def test_an_interval_number_is_not_used_again_after_the_journal_was_damaged():
     meter = a_metering(flash, pulses)
     meter.tick(NOON_S, 0)
     run_for(meter, pulses, NOON_S, 20)
-    at = (KEYSTORE_BLOCKS + STATE_BLOCKS) * BLOCK_BYTES
+    at = meter._storage.journal._first_block * BLOCK_BYTES
     flash.image[at : at + BLOCK_BYTES] = bytes(BLOCK_BYTES)
     again = a_metering(flash.after_power_on(), pulses)
     assert again.profile.number == 2
@@ -196,18 +194,6 @@ def test_an_outage_of_hours_gives_one_interval_with_a_gap_and_then_the_grid_agai
     assert second.deltas_wh[0] == 9
 
 
-def test_energy_counts_while_the_time_is_unknown():
-    pulses = FakePulses()
-    meter = a_metering(None, pulses)
-    for _ in range(100):
-        pulses.count(3)
-        assert meter.tick(None, 60) is None
-    assert meter.registers.wh[0] == 300
-    meter.tick(NOON_S + 300, 60)
-    closed = meter.tick(NOON_S + 900, 600)
-    assert (closed.deltas_wh[0], closed.quality) == (300, quality.GAP)
-
-
 def test_a_worn_flash_does_not_stop_the_counting():
     flash, pulses = a_flash(), FakePulses()
     meter = a_metering(flash, pulses)
@@ -230,20 +216,132 @@ def test_what_a_counter_showed_before_the_meter_was_installed_is_not_billed():
     assert meter.registers.wh == [1, 0]
 
 
-def test_the_state_survives_its_record():
-    for registers_wh in ((0, 0), ((1 << 31) + 1, (1 << 32) + 5), ((1 << 40) - 1, 1)):
-        state = State(registers_wh, (99999, 1), ((1 << 24) - 1, 7), NOON_S, (1 << 31) + 9, 63)
-        record = saved_state.pack(state)
-        assert len(record) == saved_state.STATE_BYTES
-        assert saved_state.unpack(memoryview(record)) == state
-
-
-def test_a_state_of_a_newer_layout_is_not_misread():
-    record = saved_state.pack(State((1, 1), (0, 0), (0, 0), 0, 1, 0))
-    record[0] += 1
-    assert saved_state.unpack(record) is None
-
-
 def test_the_flash_must_hold_all_three_rings():
     assert open_storage(FakeFlash(FLASH_BLOCKS_MIN)).journal.newest == 0
     refusal_of(FlashTooSmall, open_storage, FakeFlash(FLASH_BLOCKS_MIN - 1))
+
+
+def test_what_was_counted_belongs_to_the_zone_of_just_before_the_look():
+    pulses = FakePulses()
+    storage = open_storage(a_flash())
+    meter = Metering(storage, pulses, 1000, 900, zone_of=lambda at_s: at_s // 3600 % 2)
+    zone_at_noon = NOON_S // 3600 % 2
+    meter.tick(NOON_S - 60, 0)
+    pulses.count(5)
+    meter.tick(NOON_S, 60)  # the last minute before twelve
+    pulses.count(7)
+    meter.tick(NOON_S + 60, 60)
+    row = meter.registers.zones_wh[0]
+    assert (row[1 - zone_at_noon], row[zone_at_noon]) == (5, 7)
+
+
+def test_without_the_time_energy_goes_into_the_zone_known_last():
+    flash, pulses = a_flash(), FakePulses()
+    meter = Metering(open_storage(flash), pulses, 1000, 900, zone_of=lambda at_s: 2)
+    pulses.count(3)
+    meter.tick(None, 60)  # never known: T1
+    pulses.count(5)
+    meter.tick(NOON_S, 60)
+    storage = open_storage(flash.after_power_on())
+    meter = Metering(storage, pulses, 1000, 900, zone_of=lambda at_s: 3)
+    pulses.count(7)
+    meter.tick(None, 60)
+    assert meter.registers.zones_wh[0] == [3, 0, 12, 0]
+
+
+def test_the_demand_of_the_month_survives_a_restart():
+    flash, pulses = a_flash(), FakePulses()
+    meter = a_metering(flash, pulses)
+    meter.tick(NOON_S, 0)
+    run_for(meter, pulses, NOON_S, 30, 20)
+    assert (meter.demand.highest_w, meter.demand.at_s) == (1200, NOON_S + 900)
+    again = a_metering(flash.after_power_on(), pulses)
+    assert (again.demand.highest_w, again.demand.at_s) == (1200, NOON_S + 900)
+
+
+def test_the_demand_is_that_of_the_import_alone():
+    pulses = FakePulses(channels=(2,))
+    meter = a_metering(None, pulses)
+    meter.tick(NOON_S, 0)
+    run_for_one(meter, pulses, 31)
+    assert meter.demand.at_s == 0
+    pulses = FakePulses(channels=(1,))
+    meter = a_metering(None, pulses)
+    meter.tick(NOON_S, 0)
+    run_for_one(meter, pulses, 31)
+    assert meter.demand.highest_w == 600
+
+
+def run_for_one(meter, pulses, ticks):
+    for index in range(ticks):
+        pulses.count(10)
+        meter.tick(NOON_S + 60 * (index + 1), 60)
+
+
+def test_four_channels_are_counted_saved_and_journalled():
+    flash, pulses = a_flash(), FakePulses(channels=(1, 2, 3, 4))
+    meter = a_metering(flash, pulses)
+    meter.tick(NOON_S, 0)
+    pulses.count(10, 20, 30, 40)
+    closed = meter.tick(NOON_S + 900, 900)
+    assert closed.channels == (1, 2, 3, 4)
+    assert closed.deltas_wh == closed.registers_wh == (10, 20, 30, 40)
+    assert intervals_on(flash) == [closed]
+    assert a_metering(flash.after_power_on(), pulses).registers.wh == [10, 20, 30, 40]
+
+
+def test_an_input_that_is_added_or_removed_leaves_the_others_as_they_are():
+    flash, pulses = a_flash(), FakePulses(channels=(1, 3))
+    meter = a_metering(flash, pulses)
+    meter.tick(NOON_S, 0)
+    pulses.count(10, 30)
+    meter.tick(NOON_S + 900, 900)
+    more = FakePulses(channels=(1, 2, 3))
+    more.total = [10, 5000, 30]  # the new one counted elsewhere before
+    meter = a_metering(flash.after_power_on(), more)
+    assert meter.registers.wh == [10, 0, 30]
+    more.count(1, 2, 3)
+    meter.tick(NOON_S + 1800, 900)
+    assert intervals_on(meter._storage.journal._flash)[1].registers_wh == (11, 2, 33)
+
+
+def test_what_the_inputs_only_estimate_is_flagged_in_every_interval():
+    flash, pulses = a_flash(), FakePulses()
+    pulses.flags = quality.ESTIMATED_VA
+    meter = a_metering(flash, pulses)
+    meter.tick(NOON_S, 0)
+    run_for(meter, pulses, NOON_S, 45)
+    found = {interval.quality for interval in intervals_on(flash)}
+    assert found == {quality.ESTIMATED_VA}
+
+
+def test_a_changed_capture_period_begins_with_the_next_interval_and_over_a_restart():
+    flash, pulses = a_flash(), FakePulses()
+    meter = a_metering(flash, pulses)
+    meter.tick(NOON_S, 0)
+    run_for(meter, pulses, NOON_S, 7)
+    meter.set_capture_period(300)
+    again = a_metering(flash.after_power_on(), pulses, capture_period_s=300)
+    for one in (meter, again):
+        closed = one.tick(NOON_S + 900, 480)
+        assert (closed.start_s, closed.capture_period_s) == (NOON_S, 900)
+        closed = one.tick(NOON_S + 1200, 300)
+        assert (closed.start_s, closed.capture_period_s) == (NOON_S + 900, 300)
+
+
+def test_the_last_time_known_is_remembered():
+    flash = a_flash()
+    meter = a_metering(flash)
+    assert meter.last_seen_s == 0
+    meter.tick(NOON_S, 0)
+    meter.tick(None, 60, 60)
+    assert meter.last_seen_s == NOON_S
+    assert a_metering(flash.after_power_on()).last_seen_s == NOON_S
+
+
+def test_a_flag_costs_flash_only_when_it_is_news():
+    meter = a_metering()
+    before = meter._storage.state.newest
+    for flags in (quality.CLOCK_UNSYNCED, quality.CLOCK_UNSYNCED, 0, quality.GAP):
+        meter.flag(flags)
+    assert meter._storage.state.newest == before + 2

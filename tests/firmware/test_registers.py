@@ -1,7 +1,7 @@
 """Pulses to watt-hours: exact, carried, never backward, on 16 and on 24-bit counters."""
 
 from firmware.board import PULSE_WIDTH_MAX
-from firmware.registers import IMP_PER_KWH_MAX, IMP_PER_KWH_MIN, Registers
+from firmware.registers import IMP_PER_KWH_MAX, IMP_PER_KWH_MIN, ZONES, Registers
 from tests.support.a_meter import refusal_of
 
 
@@ -58,7 +58,7 @@ def test_a_register_never_runs_backwards():
 def test_registers_pass_31_and_32_bits_exactly():
     registers = Registers(1000, 1 << 24)
     for start_wh in ((1 << 30) - 1, (1 << 31) - 1, (1 << 32) - 1, (1 << 40) - 2):
-        registers.restore((start_wh, 0), (0, 0), (0, 0))
+        registers.restore(0, start_wh, 0, 0)
         registers.count((1, 0))
         assert registers.wh[0] == start_wh + 1
 
@@ -81,5 +81,57 @@ def test_imp_per_kwh_and_width_have_limits():
 
 def test_a_remainder_of_another_meter_constant_is_cut_below_one_watt_hour():
     registers = Registers(500, 1 << 16)
-    registers.restore((7, 7), (999, 10), (0, 0))
+    registers.restore(0, 7, 999, 0)
+    registers.restore(1, 7, 10, 0)
     assert registers.remainders == [499, 10]
+
+
+def test_the_energy_of_import_and_export_is_kept_by_zone_and_sums_to_the_register():
+    registers = Registers(1000, 1 << 16, (1, 2, 3))
+    raw = [0, 0, 0]
+    for step in range(400):
+        zone = step * 7 % ZONES
+        raw = [raw[0] + 3, raw[1] + step % 2, raw[2] + 1]
+        registers.count(raw, zone)
+        assert [sum(row) for row in registers.zones_wh] == registers.wh[:2]
+    assert registers.zones_wh[0] == [300, 300, 300, 300]
+    assert registers.zones_wh[1] == [0, 100, 0, 100]
+    assert registers.wh == [1200, 200, 400]
+
+
+def test_what_was_counted_before_there_was_a_tariff_is_in_the_first_zone():
+    registers = Registers(1000, 1 << 16)
+    registers.count((500, 70))
+    registers.count((501, 70), 3)
+    assert registers.zones_wh == [[500, 0, 0, 1], [70, 0, 0, 0]]
+
+
+def test_the_first_zone_is_restored_from_the_register_and_the_other_zones():
+    registers = Registers(1000, 1 << 16)
+    registers.restore(0, 1000, 0, 0)
+    registers.restore(1, 90, 0, 0)
+    registers.restore_zones((10, 20, 30, 1, 2, 3))
+    assert registers.zones_wh == [[940, 10, 20, 30], [84, 1, 2, 3]]
+    assert registers.other_zones_wh() == [10, 20, 30, 1, 2, 3]
+
+
+def test_a_register_that_is_lifted_keeps_the_sum_of_its_zones_and_is_never_lowered():
+    registers = Registers(1000, 1 << 16)
+    registers.count((100, 0))
+    registers.raise_to(0, 160, 2)
+    registers.raise_to(0, 20, 2)
+    assert registers.wh[0] == 160
+    assert registers.zones_wh[0] == [100, 0, 60, 0]
+
+
+def test_a_meter_has_one_to_four_channels():
+    assert Registers(1000, 2, (1,)).wh == [0]
+    assert Registers(1000, 2, (1, 2, 3, 4)).wh == [0, 0, 0, 0]
+    refusal_of(AssertionError, Registers, 1000, 2, ())
+    refusal_of(AssertionError, Registers, 1000, 2, (1, 2, 3, 4, 5))
+
+
+def test_the_zones_of_a_channel_that_is_not_there_stay_empty():
+    registers = Registers(1000, 1 << 16, (2, 3))
+    registers.count((5, 6), 1)
+    assert registers.zones_wh == [[0, 0, 0, 0], [0, 5, 0, 0]]

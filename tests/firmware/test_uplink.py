@@ -1,10 +1,7 @@
 """What the meter sends next and what a receipt settles, over lost and forged frames."""
 
-from firmware.config import parse
-from firmware.keystore import COUNTERS_RESERVED, Keystore
-from firmware.storage import open_storage
+from firmware.keystore import COUNTERS_RESERVED, RECEIVER_WINDOW
 from firmware.uplink import (
-    ANSWERS_MAX,
     AWAITING,
     BACKING_OFF,
     GREETING,
@@ -14,60 +11,31 @@ from firmware.uplink import (
     RESEND_BASE_MS,
     RESEND_MAX_MS,
     TABLE,
-    Uplink,
 )
-from tests.support.a_meter import (
-    FLASH_BLOCKS,
-    METER_ID,
-    METER_KEY,
-    NOON_S,
-    FakeClock,
-    FakePulses,
-    a_down_frame,
-    a_metering,
-    opened,
-    settings,
-)
+from tests.support.a_meter import METER_ID, METER_KEY, NOON_S, FakeClock, a_down_frame, opened
+from tests.support.a_talk import BLOCKS, TalkingMeter
 from tests.support.fake_flash import FakeFlash
-from wire import messages, topics
+from wire import topics
 from wire.keys import UP
-from wire.messages import Command, Profile, Receipt, Result, Status
+from wire.messages import Profile, Receipt, Status
 
 STATUS = Status(NOON_S, "0.1.0", 5, 1000, 3, 0, 1)
 
 
-class Talk:
-    """An uplink over a flash with `intervals` in its journal, and what happens to it."""
+class Talk(TalkingMeter):
+    """A meter with so many intervals in its journal, and receipts as a test wants them."""
 
     def __init__(self, intervals=3, now_s=NOON_S, flash=None, ticks_ms=0):
-        self.flash = flash or FakeFlash(FLASH_BLOCKS)
-        if intervals:
-            measure(self.flash, intervals)
-        self.storage = open_storage(self.flash)
-        self.keystore = Keystore(self.storage.keystore, 0, False)
-        self.clock = FakeClock(now_s, ticks_ms)
-        config = parse(settings())
-        journal = self.storage.journal
-        rng = self.chance
-        self.uplink = Uplink(config, self.keystore, journal, self.clock, rng, lambda: STATUS)
-        self.limits = []
-        self.down_counter = self.keystore.down_next  # a gateway's counters only grow
+        super().__init__(flash or FakeFlash(BLOCKS), now_s=now_s)
+        self.clock.ms = ticks_ms
+        self.measure(intervals)
+        self.down_counter = 100 * (self.keystore.starts - 1)  # a gateway's counters only grow
 
-    def chance(self, limit):
-        self.limits.append(limit)
-        return 0
-
-    def send(self):
-        outgoing = self.uplink.next_frame()
-        if outgoing is not None:
-            self.uplink.sent(outgoing)
-        return outgoing
-
-    def receipt(self, interval, counter=None):
+    def receipt(self, interval, counter=None, committed=-1):
         if counter is None:
             counter = self.down_counter
         self.down_counter = counter + 1
-        return self.uplink.receive(*a_down_frame(Receipt(-1, interval, NOON_S), counter))
+        return self.uplink.receive(*a_down_frame(Receipt(committed, interval, NOON_S), counter))
 
     def greet(self):
         self.uplink.link_up()
@@ -75,14 +43,11 @@ class Talk:
         self.receipt(0)
         return self
 
-
-def measure(flash, intervals):
-    pulses = FakePulses()
-    meter = a_metering(flash, pulses)
-    meter.tick(NOON_S, 0)
-    for index in range(intervals):
-        pulses.count(11, 2)
-        meter.tick(NOON_S + 900 * (index + 1), 900)
+    def lapse(self):
+        """The receipt does not come and the pause is over."""
+        self.clock.pass_ms(RECEIPT_WAIT_MS)
+        assert self.send() is None
+        self.clock.pass_ms(self.uplink._wait_ms)
 
 
 def test_a_fresh_link_begins_with_one_status():
@@ -108,9 +73,9 @@ def test_after_the_greeting_the_waiting_intervals_go_in_one_frame():
 def test_only_a_receipt_frees_the_journal():
     talk = Talk(3).greet()
     talk.send()
-    assert talk.storage.journal.unsettled == 3
+    assert talk.journal.unsettled == 3
     talk.receipt(3)
-    assert talk.storage.journal.unsettled == 0
+    assert talk.journal.unsettled == 0
     assert talk.uplink.state == READY
     assert talk.send() is None
 
@@ -119,7 +84,7 @@ def test_a_receipt_for_a_part_settles_that_part_and_the_rest_is_sent_again():
     talk = Talk(4).greet()
     first = talk.send()
     talk.receipt(2)
-    assert (talk.storage.journal.unsettled, talk.uplink.state) == (2, AWAITING)
+    assert (talk.journal.unsettled, talk.uplink.state) == (2, AWAITING)
     talk.clock.pass_ms(RECEIPT_WAIT_MS)
     assert talk.send() is None
     talk.clock.pass_ms(RESEND_BASE_MS)
@@ -142,7 +107,7 @@ def test_an_unreceipted_frame_is_sent_again_under_a_new_counter_after_a_pause():
     talk.clock.pass_ms(1)
     again = talk.send()
     assert opened(again.frame) == opened(first.frame)
-    assert again.frame_counter == first.frame_counter + 1
+    assert again.frame_counter == first.frame_counter + 1 + RECEIVER_WINDOW
 
 
 def test_the_pauses_double_up_to_a_limit_and_have_jitter():
@@ -167,7 +132,7 @@ def test_a_receipt_during_the_pause_ends_it():
     assert talk.uplink.state == BACKING_OFF
     talk.receipt(1)
     assert talk.uplink.state == READY
-    assert talk.storage.journal.unsettled == 0
+    assert talk.journal.unsettled == 0
 
 
 def test_time_outs_hold_across_a_wrap_of_the_ticks():
@@ -197,7 +162,7 @@ def test_a_receipt_that_was_under_way_when_the_link_broke_still_settles():
     talk.uplink.link_down()
     talk.receipt(2)
     assert talk.uplink.state == OFFLINE
-    assert talk.storage.journal.unsettled == 0
+    assert talk.journal.unsettled == 0
 
 
 def test_the_receipt_of_the_greeting_settles_what_was_committed_before_the_break():
@@ -208,7 +173,7 @@ def test_the_receipt_of_the_greeting_settles_what_was_committed_before_the_break
     talk.send()
     talk.receipt(2)
     assert talk.send() is None
-    assert talk.storage.journal.unsettled == 0
+    assert talk.journal.unsettled == 0
 
 
 def test_a_meter_that_does_not_know_the_time_greets_until_it_is_told():
@@ -245,7 +210,7 @@ def test_a_replayed_receipt_is_refused_by_name_also_after_a_restart():
     again.uplink.link_up()
     assert again.receipt(2, counter=7) is None
     assert again.receipt(2, counter=8) is not None
-    assert again.storage.journal.unsettled == 0
+    assert again.journal.unsettled == 0
 
 
 def test_frames_that_are_not_for_this_meter_are_refused_by_name():
@@ -268,7 +233,7 @@ def test_frames_that_are_not_for_this_meter_are_refused_by_name():
         before = talk.uplink.refused.get(reason, 0)
         assert talk.uplink.receive(where, data) is None
         assert talk.uplink.refused[reason] == before + 1, reason
-    assert talk.storage.journal.unsettled == 1
+    assert talk.journal.unsettled == 1
     assert talk.uplink.receive(topic, good) == receipt
 
 
@@ -276,25 +241,8 @@ def test_a_receipt_for_intervals_not_measured_settles_nothing_and_is_counted():
     talk = Talk(2).greet()
     talk.send()
     talk.receipt(3)
-    assert talk.storage.journal.unsettled == 2
+    assert talk.journal.unsettled == 2
     assert talk.uplink.refused == {"beyond_journal": 1}
-
-
-def test_a_command_is_answered_by_a_sealed_result():
-    talk = Talk(0).greet()
-    talk.uplink.receive(*a_down_frame(Command(77, 9, ()), 40))
-    assert opened(talk.send().frame) == Result(77, 1, b"")
-    assert messages.RESULT_UNSUPPORTED == 1
-    assert talk.send() is None
-
-
-def test_more_commands_than_can_be_answered_are_counted():
-    talk = Talk(0).greet()
-    for index in range(ANSWERS_MAX + 1):
-        talk.uplink.receive(*a_down_frame(Command(index, 9, ()), 40 + index))
-    assert talk.uplink.refused == {"too_many_commands": 1}
-    found = [opened(talk.send().frame).command_id for _ in range(ANSWERS_MAX)]
-    assert found == list(range(ANSWERS_MAX))
 
 
 def test_settled_intervals_stay_settled_after_a_restart():
@@ -306,7 +254,7 @@ def test_settled_intervals_stay_settled_after_a_restart():
 
 
 def test_no_frame_counter_is_sent_twice_over_restarts():
-    flash, seen = FakeFlash(FLASH_BLOCKS), []
+    flash, seen = FakeFlash(BLOCKS), []
     for _ in range(4):
         talk = Talk(1, flash=flash).greet()
         for _ in range(COUNTERS_RESERVED // 2):

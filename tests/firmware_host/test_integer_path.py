@@ -13,6 +13,11 @@ INTEGER_FILES = (
     "metering.py",
     "saved_state.py",
     "keystore.py",
+    "dating.py",
+    "clock.py",
+    "tariff.py",
+    "local_time.py",
+    "demand.py",
 )
 MISSING_ON_MICROPYTHON = {
     "typing",

@@ -22,7 +22,7 @@ HOUSEHOLD = [((hour * 137) % 901, (hour * 53) % 411 if 8 <= hour % 24 <= 16 else
              for hour in range(HOURS)]  # fmt: skip
 PASSWORD = settings()["password"]
 WITHIN_S = 30
-HEAP = "heapsize=256k"  # modules compile from source here, with 64-bit words
+HEAP = "heapsize=512k"  # modules compile from source here, with 64-bit words
 
 
 def a_gateway(**changes: Any) -> FakeGateway:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from firmware.config import parse
+from firmware.events import EventLog
 from firmware.keystore import Keystore
 from firmware.metering import Metering
+from firmware.settings import Settings
 from firmware.storage import open_storage
 from firmware.uplink import Outgoing, Uplink
 from gateway import journal, outbox, registry
@@ -27,7 +29,7 @@ from wire import batch, frame
 from wire.messages import Status
 
 START_S = 1_729_202_400
-FLASH_BLOCKS = 24
+FLASH_BLOCKS = 32
 COMMIT_WAIT_S = 30.0
 
 
@@ -50,14 +52,24 @@ class SimMeter:
     def power_on(self) -> None:
         storage = open_storage(self.flash)
         config = self.config
-        keystore = Keystore(storage.keystore, config.key_epoch, storage.lived())
+        settings = Settings(storage.settings, config)
+        keystore = Keystore(storage.keystore, settings.key_epoch, storage.lived())
         self.journal = storage.journal
+        events = EventLog(storage.events, min(keystore.events_settled, storage.events.newest))
         self.uplink = Uplink(
-            config, keystore, storage.journal, self.clock, self._chance, self._status
+            settings,
+            keystore,
+            storage.journal,
+            self.clock,
+            self._chance,
+            self._status,
+            events,
+            self.clock.uptime_s,
         )
         self.metering = Metering(
             storage, self.pulses, config.imp_per_kwh, config.capture_period_s, keystore.settled
         )
+        self.uplink.waiting.dating = self.metering.dating
 
     def power_cut(self) -> None:
         """The supply comes back at once; what was being written is torn in one of six ways."""

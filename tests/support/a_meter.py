@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 METER_ID = b"\x00\x11\x22\x33\x44\x55\x66\x77"
 METER_KEY = bytes(range(32))
 NOON_S = 1634299200  # 2021-10-15T12:00:00Z, on the grid of every capture period
-FLASH_BLOCKS = 16
+FLASH_BLOCKS = 32
 
 
 def settings(**changes: "Any") -> "dict[str, Any]":
@@ -54,7 +54,7 @@ class FakeClock:
 
     def __init__(self, now_s: "int | None" = NOON_S, ticks_ms: int = 0) -> None:
         self.wall_s = now_s
-        self.ms = ticks_ms
+        self.ms = self.begun_ms = ticks_ms
         self.settable = True
 
     def now_s(self) -> "int | None":
@@ -71,6 +71,9 @@ class FakeClock:
     def ticks_diff(self, later: int, earlier: int) -> int:
         half = self.PERIOD_MS // 2
         return (later - earlier + half) % self.PERIOD_MS - half
+
+    def uptime_s(self) -> int:
+        return (self.ms - self.begun_ms) // 1000
 
     def pass_ms(self, duration_ms: int) -> None:
         self.ms += duration_ms

@@ -1,16 +1,19 @@
-"""A gateway just big enough for one meter: MQTT over a socket, opens frames, sends receipts."""
+"""A gateway just big enough for one meter: MQTT over TCP or TLS, opens frames, sends receipts."""
 
 import socket
+import ssl
 import struct
 import threading
 import time
 from dataclasses import dataclass, field
 
+from gateway.window import Window
 from wire import frame, messages, topics
 from wire.keys import DOWN, UP, EpochKey
 from wire.messages import Profile, Receipt
 
 _POLL_S = 0.2
+_HANDSHAKE_S = 5
 _CONNECT, _PUBLISH, _SUBSCRIBE, _PINGREQ, _DISCONNECT = 1, 3, 8, 12, 14
 
 
@@ -32,11 +35,14 @@ class FakeGateway:
     statuses: int = 0
     registers: dict[int, tuple[int, ...]] = field(default_factory=dict)
     port: int = 0
+    tls: ssl.SSLContext | None = None  # serve over TLS
+    handshakes_failed: int = 0
 
     def __enter__(self) -> "FakeGateway":
         self._key = EpochKey(self.key_epoch, self.meter_key)
         self._stop = threading.Event()
         self._down_counter = 0
+        self._window = Window()
         self._server = socket.create_server(("127.0.0.1", 0))
         self._server.settimeout(_POLL_S)
         self.port = self._server.getsockname()[1]
@@ -67,9 +73,22 @@ class FakeGateway:
                 continue
             with connection:
                 try:
-                    self._talk(connection)
-                except (ConnectionError, EOFError):
+                    self._greet(connection)
+                except (ConnectionError, EOFError, ssl.SSLError):
                     continue  # the meter went away: wait for it to come back
+
+    def _greet(self, connection: socket.socket) -> None:
+        if self.tls is None:
+            self._talk(connection)
+            return
+        connection.settimeout(_HANDSHAKE_S)
+        try:
+            sealed = self.tls.wrap_socket(connection, server_side=True)
+        except OSError:
+            self.handshakes_failed += 1
+            raise EOFError from None
+        with sealed:
+            self._talk(sealed)
 
     def _talk(self, connection: socket.socket) -> None:
         connection.settimeout(_POLL_S)
@@ -101,6 +120,7 @@ class FakeGateway:
         if header.frame_counter in self.counters:
             self.faults.append(f"frame counter {header.frame_counter} used twice")
         self.counters.append(header.frame_counter)
+        self._window.mark(header.frame_counter)
         self._take(messages.decode(frame.open(self._key, sealed, topic, header), UP))
         connection.sendall(b"\x40\x02" + packet_id)
         if self.receipts:
@@ -130,7 +150,8 @@ class FakeGateway:
 
     def _receipt(self, connection: socket.socket) -> None:
         topic = topics.down(self.meter_id)
-        receipt = messages.encode(Receipt(-1, self._contiguous(), self.time_s))
+        counter = self._window.contiguous()
+        receipt = messages.encode(Receipt(counter, self._contiguous(), self.time_s))
         sealed = frame.seal(self._key, DOWN, self._down_counter, topic, receipt)
         self._down_counter += 1
         body = struct.pack("!H", len(topic)) + topic.encode() + sealed

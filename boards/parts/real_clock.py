@@ -1,0 +1,57 @@
+"""The ESP32's own clock and ticks, as firmware.board.Clock."""
+
+import asyncio
+import time
+
+import machine
+
+from firmware.clock import EPOCH_2000_S, Uptime, WallClock
+
+TICK_S = 5  # PCNT_WIDTH is far more than PULSES_PER_S_MAX in this and a watchdog reset together
+
+
+class RealClock:
+    """Real time. What it is set to goes to the chip's RTC, so that resets keep it."""
+
+    tick_s = TICK_S
+
+    def __init__(self) -> None:
+        self._epoch_year = time.gmtime(0)[0]
+        self._wall = WallClock(time.time, self._epoch_year)
+        self._uptime = Uptime(self)
+
+    def now_s(self) -> "int | None":
+        """UTC seconds since 1970; None while the time is not known."""
+        return self._wall.now_s()
+
+    def set(self, unix_s: int) -> bool:
+        """Make it unix_s now; False for a time that nobody can mean."""
+        if unix_s == self.now_s():
+            return True  # the RTC's fraction of a second is better than none
+        if not self._wall.set(unix_s):
+            return False
+        port_s = unix_s - (EPOCH_2000_S if self._epoch_year == 2000 else 0)
+        year, month, day, hour, minute, second, weekday = time.gmtime(port_s)[:7]
+        machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
+        self._wall = WallClock(time.time, self._epoch_year)  # its seconds are right by now
+        return True
+
+    def ticks_ms(self) -> int:
+        """Milliseconds, wrapping."""
+        return time.ticks_ms()
+
+    def ticks_diff(self, later: int, earlier: int) -> int:
+        """Milliseconds from earlier to later."""
+        return time.ticks_diff(later, earlier)
+
+    def uptime_s(self) -> int:
+        """Seconds since this start."""
+        return self._uptime.s()
+
+    async def sleep_s(self, duration_s: int) -> None:
+        """Let metered time pass."""
+        await asyncio.sleep_ms(duration_s * 1000)
+
+    async def pause_ms(self, duration_ms: int) -> None:
+        """Let real time pass."""
+        await asyncio.sleep_ms(duration_ms)

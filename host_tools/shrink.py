@@ -1,0 +1,315 @@
+"""Leaves out of a device's source what no device runs: host branches, named numbers, dead names.
+
+On all files of a bundle at once, and nothing of it changes what the meter does: `if TYPE_CHECKING:`
+and what is tried with a host's library goes; a whole number with a NAME is written where it is
+used, in other files too, as MicroPython's own const() does inside one file; errors of wire/ keep
+their names and lose their texts, which a meter never tells; functions, classes and values at the
+top of a file that nothing names any more go, and imports of what went; _private names get one or
+two letters. Methods stay: a library may call them.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+
+HOST_MODULES = {"cbor2", "cryptography"}
+ERRORS = "wire/errors.py"
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+ROOTS = {"main", "__init__"}
+_NUMBER_NAME = re.compile(r"_?[A-Z][A-Z0-9_]*$")
+
+Trees = dict[str, ast.Module]  # by path, such as wire/frame.py
+Numbers = dict[str, dict[str, int]]  # by module, such as wire.frame
+
+
+def shrunk(sources: dict[str, str], kept: tuple[str, ...] = ()) -> dict[str, str]:
+    """The same files, smaller; of the `kept` ones every function, class and value stays."""
+    trees = {path: _Folded().visit(ast.parse(source)) for path, source in sources.items()}
+    numbers: Numbers = {}
+    for path in _in_order_of_imports(trees):
+        numbers[_module(path)] = named_numbers(trees[path], numbers)
+    for path, tree in trees.items():
+        known = numbers[_module(path)]
+        _Inlined(known, _modules_by_name(tree, numbers), numbers).visit(tree)
+        if path.startswith("wire/"):
+            _Untold(_classes(trees.get(ERRORS))).visit(tree)
+    roots = {name for path in kept for node in trees[path].body if (name := _defines(node))}
+    live = live_names(trees, ROOTS | roots)
+    for tree in trees.values():
+        _drop_dead(tree, live)
+    short = short_names(trees)
+    for tree in trees.values():
+        _Renamed(short).visit(tree)
+    return {path: ast.unparse(ast.fix_missing_locations(tree)) for path, tree in trees.items()}
+
+
+class _Folded(ast.NodeTransformer):
+    """Takes the branches that a device takes."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        return node.orelse or ast.Pass() if ast.unparse(node.test) == "TYPE_CHECKING" else node
+
+    def visit_Try(self, node: ast.Try) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        names = {name.split(".")[0] for name in _imports(node.body)}
+        return node.handlers[0].body if names & HOST_MODULES else node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        if node.value is None:
+            return ast.Pass()
+        return ast.Assign([node.target], node.value)
+
+
+class _Inlined(ast.NodeTransformer):
+    """Writes numbers for their names, and leaves out what gave them the names."""
+
+    def __init__(self, known: dict[str, int], modules: dict[str, str], numbers: Numbers) -> None:
+        self._known = known
+        self._modules = modules
+        self._numbers = numbers
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        theirs = self._numbers.get(node.module or "", {})
+        node.names = [alias for alias in node.names if alias.name not in theirs]
+        return node if node.names else ast.Pass()
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        self.generic_visit(node)
+        target = node.targets[0]
+        return ast.Pass() if isinstance(target, ast.Name) and target.id in self._known else node
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if isinstance(node.ctx, ast.Load) and node.id in self._known:
+            return ast.Constant(self._known[node.id])
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.value, ast.Name) and node.value.id in self._modules:
+            theirs = self._numbers[self._modules[node.value.id]]
+            return ast.Constant(theirs[node.attr]) if node.attr in theirs else node
+        return node
+
+
+def named_numbers(tree: ast.Module, numbers: Numbers) -> dict[str, int]:
+    """The names in a file that are one whole number for good, its own and imported ones."""
+    stored = [node.id for node in ast.walk(tree) if _stores(node)]  # type: ignore[attr-defined]
+    stored += [node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)]
+    found = _imported_numbers(tree, numbers)
+    for node in tree.body:
+        if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+            continue
+        name = node.targets[0].id
+        if len(node.targets) == 1 and _NUMBER_NAME.match(name) and stored.count(name) == 1:
+            value = _whole_number(node.value, found)
+            if value is not None:
+                found[name] = value
+    return found
+
+
+def _whole_number(node: ast.expr, known: dict[str, int]) -> int | None:
+    """Its value when it is made of whole numbers and operators only."""
+    for part in ast.walk(node):
+        constant = isinstance(part, ast.Constant) and type(part.value) is int
+        name = isinstance(part, ast.Name) and part.id in known
+        operation = isinstance(part, ast.BinOp | ast.UnaryOp | ast.operator | ast.unaryop)
+        if not (constant or name or operation or isinstance(part, ast.Load)):
+            return None
+    value = eval(compile(ast.Expression(node), "", "eval"), {}, dict(known))  # noqa: S307
+    return value if type(value) is int else None
+
+
+def _stores(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+
+
+def _imports(body: list[ast.stmt]) -> Iterator[str]:
+    for statement in body:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield node.module or ""
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _imported_numbers(tree: ast.Module, numbers: Numbers) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            theirs = numbers.get(node.module or "", {})
+            for alias in node.names:
+                if alias.name in theirs:
+                    found[alias.asname or alias.name] = theirs[alias.name]
+    return found
+
+
+def _modules_by_name(tree: ast.Module, numbers: Numbers) -> dict[str, str]:
+    """The name a file has for a module of ours -> that module."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                module = f"{node.module}.{alias.name}"
+                if module in numbers:
+                    found[alias.asname or alias.name] = module
+    return found
+
+
+def _in_order_of_imports(trees: Trees) -> list[str]:
+    """Paths so that what a file imports comes before it; a circle is cut anywhere."""
+    paths = {_module(path): path for path in trees}
+    order: list[str] = []
+    begun: set[str] = set()
+
+    def visit(path: str) -> None:
+        if path not in begun:
+            begun.add(path)
+            for name in _imports(trees[path].body):
+                if name in paths:
+                    visit(paths[name])
+            order.append(path)
+
+    for path in trees:
+        visit(path)
+    return order
+
+
+def _module(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+# ------------------------------------------------------------------ dead names
+
+
+def live_names(trees: Trees, roots: set[str]) -> set[str]:
+    """Every name that is used, from what runs at import and the roots on; in whichever file."""
+    waiting: dict[str, list[set[str]]] = {}  # uses of a definition, until its name is live
+    todo: list[set[str]] = [set(roots)]
+    for tree in trees.values():
+        for node in tree.body:
+            name = _defines(node)
+            if name is None:
+                todo.append(_uses(node))
+            else:
+                waiting.setdefault(name, []).append(_uses(node))
+    live: set[str] = set()
+    while todo:
+        for name in todo.pop() - live:
+            live.add(name)
+            todo += waiting.pop(name, [])
+    return live
+
+
+def _defines(node: ast.stmt) -> str | None:
+    """The one name that a statement without any other effect defines."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return None if node.decorator_list else node.name
+    if isinstance(node, ast.AugAssign) or (isinstance(node, ast.Assign) and len(node.targets) == 1):
+        target = node.target if isinstance(node, ast.AugAssign) else node.targets[0]
+        calls = [part.func for part in ast.walk(node.value) if isinstance(part, ast.Call)]
+        if isinstance(target, ast.Name) and all(ast.unparse(f) == "namedtuple" for f in calls):
+            return target.id
+    return None
+
+
+def _uses(node: ast.AST) -> set[str]:
+    """Names, attributes, words in strings, and what is imported as something else."""
+    found: set[str] = set()
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Store):
+            found.add(part.id)
+        elif isinstance(part, ast.Attribute):
+            found.add(part.attr)
+        elif isinstance(part, ast.ImportFrom):
+            found |= {alias.name for alias in part.names if alias.asname}
+        elif isinstance(part, ast.Constant) and isinstance(part.value, str):
+            found |= {part.value} if part.value.isidentifier() else set()
+    return found
+
+
+def _drop_dead(tree: ast.Module, live: set[str]) -> None:
+    tree.body = [node for node in tree.body if _defines(node) is None or _defines(node) in live]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            kept = [alias for alias in node.names if (alias.asname or alias.name) in live]
+            node.names = kept
+    _Emptied().visit(tree)
+
+
+class _Emptied(ast.NodeTransformer):
+    """An import of nothing is left out; a body never stays empty."""
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        return node if node.names else ast.Pass()
+
+
+# ------------------------------------------------------------------ texts and private names
+
+
+class _Untold(ast.NodeTransformer):
+    """Raises the same errors without their texts."""
+
+    def __init__(self, errors: set[str]) -> None:
+        self._errors = errors
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        if isinstance(node.exc, ast.Call) and ast.unparse(node.exc.func) in self._errors:
+            node.exc = node.exc.func
+        return node
+
+
+def _classes(tree: ast.Module | None) -> set[str]:
+    return {node.name for node in tree.body if isinstance(node, ast.ClassDef)} if tree else set()
+
+
+def short_names(trees: Trees) -> dict[str, str]:
+    """A name of one or two letters for each _private name that we define and no string tells."""
+    ours: set[str] = set()
+    taken: set[str] = set()
+    for node in [node for tree in trees.values() for node in ast.walk(tree)]:
+        defined = getattr(node, "name", None) or getattr(node, "arg", None)
+        if isinstance(node, ast.Name | ast.Attribute):
+            defined = node.id if isinstance(node, ast.Name) else node.attr
+            taken.add(defined)
+            if isinstance(node.ctx, ast.Load):
+                continue
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            taken |= set(re.findall(r"\w+", node.value))
+        if defined and re.match(r"_[a-zA-Z]", defined):
+            ours.add(defined)
+    told = {name for name in ours if name in taken and name in _told(trees)}
+    long = sorted(name for name in ours - told if len(name) > 3)
+    pool = [f"_{a}{b}" for a in ("", *LETTERS) for b in LETTERS]
+    free = [name for name in pool if name not in taken | ours]
+    return dict(zip(long, free, strict=False))
+
+
+def _told(trees: Trees) -> set[str]:
+    """Every word in a string that is no docstring."""
+    words: set[str] = set()
+    for tree in trees.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Expr):
+                continue
+            for part in ast.iter_child_nodes(node):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    words |= set(re.findall(r"\w+", part.value))
+    return words
+
+
+class _Renamed(ast.NodeTransformer):
+    """Gives names their short ones, wherever they stand."""
+
+    def __init__(self, short: dict[str, str]) -> None:
+        self._short = short
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        for field in ("id", "attr", "arg", "name", "asname"):
+            name = getattr(node, field, None)
+            if isinstance(name, str):
+                setattr(node, field, self._short.get(name, name))
+        if isinstance(node, ast.Global | ast.Nonlocal):
+            node.names = [self._short.get(name, name) for name in node.names]
+        return super().generic_visit(node)

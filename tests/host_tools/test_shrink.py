@@ -1,0 +1,142 @@
+"""What is left out of a device's source, and that what is left still says the same."""
+
+import subprocess
+
+from host_tools.micropython import find_micropython
+from host_tools.shrink import shrunk
+
+
+def shrink(source: str, **others: str) -> str:
+    """One file after shrinking it with others of the same room; its main calls for `used`."""
+    sources = {f"wire/{name}.py": text for name, text in others.items()}
+    return shrunk({**sources, "wire/it.py": source + "\ndef main():\n    used()\n"})["wire/it.py"]
+
+
+def test_a_named_number_is_written_where_it_is_used_and_its_name_goes() -> None:
+    out = shrink("HOUR_S = 3600\nDAY_S = 24 * HOUR_S\ndef used():\n    return -DAY_S + HOUR_S\n")
+    assert "return -86400 + 3600" in out
+    assert "HOUR_S" not in out
+    assert "DAY_S" not in out
+
+
+def test_a_number_is_written_in_other_files_that_import_it_by_either_way() -> None:
+    limits = "TOP = 1 << 20\n"
+    again = "from wire.limits import TOP\n"
+    out = shrink(
+        "from wire import limits\nfrom wire.again import TOP\nfrom wire.limits import TOP as T\n"
+        "def used():\n    return TOP, limits.TOP, T\n",
+        limits=limits,
+        again=again,
+    )
+    assert out.count("1048576") == 3
+    assert "TOP" not in out
+
+
+def test_a_name_that_changes_or_is_an_argument_or_no_whole_number_stays() -> None:
+    source = (
+        "A = 1\nB = 2\nC = 1.5\nD = True\nE = len('x')\nF = b'x'\nG = 3\n"
+        "def used(B=0):\n    global A\n    A = 5\n    return A + B, C, D, E, F, G\n"
+        "G += 1\n"
+    )
+    out = shrink(source)
+    assert "return (A + B, C, D, E, F, G)" in out
+    for name in "ABCDEFG":
+        assert f"{name} = " in out or f"{name}=" in out
+
+
+def test_functions_classes_and_values_that_nothing_names_go_with_their_imports() -> None:
+    out = shrink(
+        "from wire.other import spare, needed\nTABLE = {1: 'x'}\n__all__ = ['used']\n"
+        "__all__ += ['more']\ndef dead():\n    return spare(TABLE)\nclass Gone:\n    pass\n"
+        "def used():\n    return needed()\n",
+        other="def spare():\n    pass\ndef needed():\n    pass\n",
+    )
+    assert "from wire.other import needed" in out
+    for name in ("spare", "TABLE", "__all__", "dead", "Gone"):
+        assert name not in out
+
+
+def test_what_runs_at_import_stays_and_so_does_what_is_named_in_a_string() -> None:
+    out = shrink(
+        "def register():\n    pass\nregister()\ndef by_name():\n    pass\n"
+        "def used():\n    return globals()['by_name']\nimport sys\n"
+    )
+    assert "register()" in out
+    assert "def by_name" in out
+    assert "import sys" in out
+
+
+def test_methods_stay_because_a_library_may_call_them() -> None:
+    out = shrink("class Socket:\n    def setblocking(self):\n        pass\ndef used(): Socket()\n")
+    assert "def setblocking" in out
+
+
+def test_an_import_under_another_name_keeps_what_it_imports() -> None:
+    sources = {
+        "wire/a.py": "def dumps():\n    pass\n",
+        "wire/it.py": "from wire.a import dumps as _dumps\ndef main():\n    _dumps()\n",
+    }
+    assert "def dumps" in shrunk(sources)["wire/a.py"]
+
+
+def test_branches_of_a_host_and_of_type_checkers_go() -> None:
+    out = shrink(
+        "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from typing import Any\n"
+        "x: 'Any'\ny: 'Any' = used\n"
+        "try:\n    import cbor2\n    dumps = cbor2.dumps\n"
+        "except ImportError:\n    from wire.small import dumps\n"
+        "def used():\n    return dumps(y)\n",
+        small="def dumps(value):\n    pass\n",
+    )
+    assert "typing" not in out
+    assert "cbor2" not in out
+    assert "from wire.small import dumps" in out
+    assert "y = used" in out
+
+
+def test_a_shrunk_program_prints_what_it_printed_before() -> None:
+    source = (
+        "from collections import namedtuple\nK = 7\nM = K * 3\n"
+        "Pair = namedtuple('Pair', ('a', 'b'))\n"
+        "class Box:\n    K = 9\n    def __init__(self, m=M):\n        self.K = m + K\n"
+        "def used():\n    box = Box()\n"
+        "    print(K, M, Pair(K, M).b, box.K, Box.K, [M for _ in 'ab'])\n"
+        "def main():\n    used()\n"
+    )
+    printed = []
+    for text in (source, shrunk({"wire/it.py": source})["wire/it.py"]):
+        command = [str(find_micropython()), "-c", text + "\nmain()\n"]
+        printed.append(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert printed[0] == printed[1] == b"7 21 21 28 9 [21, 21]\n"
+
+
+def test_an_error_of_the_wire_keeps_its_name_and_loses_its_text() -> None:
+    sources = {
+        "wire/errors.py": "class Malformed(Exception):\n    pass\n",
+        "wire/it.py": "from wire.errors import Malformed\n"
+        "def main():\n    if x:\n        raise ValueError('told')\n"
+        "    raise Malformed('cut short')\n",
+    }
+    out = shrunk(sources)["wire/it.py"]
+    assert "raise Malformed\n" in out + "\n"
+    assert "cut short" not in out
+    assert "ValueError('told')" in out
+
+
+def test_private_names_become_short_ones_the_same_in_every_file_and_others_stay() -> None:
+    sources = {
+        "wire/box.py": "class Box:\n    def __init__(self):\n"
+        "        self._content = self._said = 1\n        self.open = self.__dict__\n",
+        "wire/it.py": "from wire.box import Box as _Box\ndef main(_given=0):\n    global _count\n"
+        "    _count = _Box()._content + _given\n    return getattr(_Box(), '_said')\n",
+    }
+    out = shrunk(sources)
+    box, it = out["wire/box.py"], out["wire/it.py"]
+    for name in ("_content", "_given", "_count"):
+        assert name not in box + it
+    assert "__init__" in box
+    assert "__dict__" in box
+    assert "self.open" in box
+    assert "self._said" in box
+    attribute = box.partition("self._")[2].partition(" ")[0]
+    assert f"._{attribute}" in it
