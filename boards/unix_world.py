@@ -173,6 +173,9 @@ class _Ticks:
         """Milliseconds from earlier to later."""
         return time.ticks_diff(later, earlier)
 
+    def not_before(self, unix_s: int) -> None:
+        """This computer's clock is right."""
+
     async def pause_ms(self, duration_ms: int) -> None:
         """Let real time pass."""
         await asyncio.sleep_ms(duration_ms)

@@ -72,6 +72,7 @@ class Meter:
             self.controls.zone,
         )
         last_seen_s = self.metering.last_seen_s
+        board.clock.not_before(max(last_seen_s, board.config.paired_s))
         self.controls.use(self.metering)
         if keystore is not None:
             try:

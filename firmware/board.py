@@ -17,6 +17,9 @@ if TYPE_CHECKING:
         def set(self, unix_s: int) -> bool:
             """Take the time from a receipt. False when this board's clock is not to be set."""
 
+        def not_before(self, unix_s: int) -> None:
+            """No right time is before this: what certificates are judged by while none is known."""
+
         def ticks_ms(self) -> int:
             """A monotonic count of real milliseconds that may wrap; compare with ticks_diff."""
 

@@ -3,7 +3,6 @@
 from binascii import crc32
 
 from firmware import load_profile, saved_state
-from firmware.board import CHANNELS_MAX
 from firmware.dating import Dating
 from firmware.demand import Demand
 from firmware.journal import FlashWorn
@@ -66,11 +65,9 @@ class Metering:
         self._unsaved_s = 0
         self._unsaved_wh = 0
         self._saved_raw: list[int] = []
-        self._since: list[int] = []  # pulses since the state in flash; []: none to build on
-        self._base_crc = 0  # its CRC-32
-        self._base_s = 0  # and its wall time
-        self._newest_crc = 0  # as _base_crc, gone on over the counts record that builds on it
-        self._counts_worn = False
+        self._since: list[int] = []  # pulses since the state record in flash; []: none to build on
+        self._since_s = 0  # the wall time of that
+        self._base_crc = 0  # CRC-32 of the newest state record in flash
         self._restore()
         self.profile.number = max(self.profile.number, settled + 1)
         self._save()
@@ -87,22 +84,24 @@ class Metering:
         self._count(now_s)
         self._unsaved_s += passed_s
         before = self._structure()
+        profile, registers = self.profile, self.registers
         if now_s is None:
             least_s = self.last_seen_s + uptime_s - self._seen_uptime_s
-            closed = self.profile.advance_timeless(1 + uptime_s, least_s, self.registers.wh)
+            closed = profile.advance_timeless(1 + uptime_s, least_s, registers.wh)
         else:
-            if self.profile.undated or self.dating.first_waiting:
+            if profile.undated or self.dating.first_waiting:
                 self._date(now_s, uptime_s)
-            closed = self.profile.advance(now_s, self.registers.wh)
+            closed = profile.advance(now_s, registers.wh)
             self.last_seen_s, self._seen_uptime_s = now_s, uptime_s
-        if obis.IMPORT_WH in self.registers.channels:
-            import_wh = self.registers.wh[self.registers.channels.index(obis.IMPORT_WH)]
-            self.demand.add(now_s, import_wh)
+        if obis.IMPORT_WH in registers.channels:
+            self.demand.add(now_s, registers.wh[registers.channels.index(obis.IMPORT_WH)])
         if closed and self._put(self._storage.journal, closed.pack(), closed.number):
             self.dating.closed(closed)
         if self._structure() != before:
             self._save()
-        elif self._save_due():
+        elif registers.raw != self._saved_raw and (
+            self._unsaved_wh >= SAVE_WH or self._unsaved_s >= SAVE_S
+        ):  # nothing counted is nothing at risk, and flash is not worn at night
             self._save(False)
         else:
             self._retain()
@@ -125,17 +124,16 @@ class Metering:
 
     def _count(self, now_s: "int | None") -> None:
         """Take the counts, into the zone of just before now: a look ends what it counts."""
-        registers = self.registers
         if now_s is not None and self._zone_of is not None:
             zone = self._zone_of(now_s - 1)
             if zone != self._zone:
                 self._zone = zone
-                if not self._save():
-                    self._since = []  # pulses of two zones do not go into one counts record
+                self._since = []  # no counts record holds pulses of two zones: a state, or none
+                self._save()
         raw = self._pulses.read()
+        registers = self.registers
         for channel in range(len(self._since)):
-            pulses = (raw[channel] - registers.raw[channel]) % self._pulses.width
-            self._since[channel] += pulses
+            self._since[channel] += (raw[channel] - registers.raw[channel]) % self._pulses.width
         self._unsaved_wh += registers.count(raw, self._zone)
 
     def _date(self, now_s: int, uptime_s: int) -> None:
@@ -148,11 +146,6 @@ class Metering:
         profile.date(start_s, end_s)
 
     # -------------------------------------------------------------- memory
-
-    def _save_due(self) -> bool:
-        if self.registers.raw == self._saved_raw:
-            return False  # nothing counted: nothing at risk, and flash not worn at night
-        return self._unsaved_wh >= SAVE_WH or self._unsaved_s >= SAVE_S
 
     def _structure(self) -> "tuple[int, ...]":
         """All that only a state record can keep, or a sign of it that changes whenever it does."""
@@ -178,50 +171,42 @@ class Metering:
             )
         )
 
-    def _save(self, whole: bool = True) -> bool:
-        """Save all, or the counts alone where that will do; True: the state record is new.
+    def _save(self, whole: bool = True) -> None:
+        """Save all, or only the counts where that will do.
 
         Where one ring is worn, the other takes what it can.
         """
         record = None
-        written = False
         if whole or not self._save_counts():
             record = self._state()
-            written = self._put(self._storage.state, record)
-            if written:
-                self._since = [0] * len(self.registers.channels)
-                self._base_crc = self._newest_crc = crc32(record)
-                self._base_s = self.last_seen_s
+            if self._put(self._storage.state, record):
+                self._base_crc = crc32(record)
+                self._since = [0] * len(self.registers.raw)
+                self._since_s = self.last_seen_s
             elif whole:
                 self._save_counts()
         self._unsaved_s = self._unsaved_wh = 0
         self._saved_raw = list(self.registers.raw)
         self._retain(record)
-        return written
 
     def _save_counts(self) -> bool:
         """Save what was counted since the state in flash, if a counts record can hold it."""
-        since, passed_s = self._since, self.last_seen_s - self._base_s
-        if self._counts_worn or not since or max(since) > self._pulses.width // 2:
+        row = [self.last_seen_s - self._since_s] + self._since
+        if not self._since or min(row) < 0 or max(row) > self._pulses.width // 2:
             return False
-        if not 0 <= passed_s <= saved_state.COUNTED_S_MAX:
-            return False
-        sequence = self._storage.state.newest
-        record = saved_state.pack_counts(sequence, self._base_crc, passed_s, since)
-        if self._put(self._storage.counts, record):
-            self._newest_crc = crc32(record, self._base_crc)
-            return True
-        self._counts_worn = True  # until the next start: trying in vain costs erases and time
-        return False
+        record = bytearray(saved_state.COUNTS_BYTES)
+        saved_state.put_row(record, 0, saved_state.SMALL_BYTES, [self._base()] + row)
+        return self._put(self._storage.counts, record)
+
+    def _base(self) -> int:
+        """What a counts record says of the newest state record in flash."""
+        return (self._storage.state.newest & 0xFFFF) << 8 | self._base_crc & 0xFF
 
     def _retain(self, record: "bytearray | None" = None) -> None:
         if self._retained is not None:
             record = record or self._state()
-            sequence = self._newest()
-            self._retained.write(saved_state.retain(record, sequence, self._newest_crc))
-
-    def _newest(self) -> int:
-        return self._storage.state.newest + self._storage.counts.newest
+            sequence = self._storage.state.newest + self._storage.counts.newest
+            self._retained.write(saved_state.retain(record, sequence, self._base_crc))
 
     def _put(self, ring: "Ring", record: bytearray, sequence: int = 0) -> bool:
         """Write a record; a worn flash never stops the counting, it is reported."""
@@ -235,75 +220,64 @@ class Metering:
     # -------------------------------------------------------------- at start
 
     def _restore(self) -> None:
-        last = self._last_interval()
-        state, passed_s, pulses = self._newest_state()
-        states = self._storage.state
-        self.counts_lost = states.newest_lost
-        if state is None:
-            if last is not None or states.damaged_blocks:
-                self.counts_lost = True  # the last interval is all that is left
+        """Go on from the newest state in RTC memory or flash, and the counts that build on it."""
+        journal, states, counts = self._storage.journal, self._storage.state, self._storage.counts
+        last, state = None, None
+        none: tuple[int, ...] = (0,) * 6
+        added = none  # by the counts record
+        record = journal.read_newest()
+        if record is not None:
+            last = load_profile.unpack(journal.newest, record)
+        record = states.read_newest()
+        if record is not None:
+            self._base_crc = crc32(record)
+            counted = counts.read_newest()
+            if counted is not None:
+                added = saved_state.get_row(counted, *saved_state.COUNTS_ROW)
+                if added[0] != self._base():
+                    added = none
+        if self._retained is not None:
+            sequence = states.newest + counts.newest
+            kept = saved_state.retained(self._retained.read(), sequence, self._base_crc)
+            if kept is not None:  # it is newer than both
+                record, added = kept, none
+        if record is not None:
+            state = saved_state.unpack(record)
+        if state is None:  # the last interval is all that is left
+            self.counts_lost = last is not None or states.damaged_blocks > 0
         else:
-            self.last_seen_s = state.last_seen_s + passed_s
+            self.counts_lost = states.newest_lost or not self._pulses.kept
+            self.last_seen_s = state.last_seen_s + added[1]
             self._zone = state.zone
             self.demand.restore(state.demand, self.last_seen_s if self._pulses.kept else 0)
-        self._restore_counts(state, pulses, last)
+        self._restore_counts(state, added[2:], last)
         self._restore_interval(state, last)
         if self.counts_lost:
             self.profile.flag(quality.GAP)
 
-    def _last_interval(self) -> "Interval | None":
-        journal = self._storage.journal
-        record = journal.read_newest()
-        return None if record is None else load_profile.unpack(journal.newest, record)
-
-    def _newest_state(self) -> "tuple[State | None, int, tuple[int, ...]]":
-        """The newest state; seconds and pulses (of its channels) that a counts record adds to it.
-
-        From RTC memory if that builds on the newest records in flash; else from there.
-        """
-        states, counts = self._storage.state, self._storage.counts
-        record, added = states.read_newest(), None
-        if record is not None:
-            self._base_crc = self._newest_crc = crc32(record)
-            counted = counts.read_newest()
-            if counted is not None:
-                added = saved_state.unpack_counts(counted, states.newest, self._base_crc)
-            if added is not None:
-                self._newest_crc = crc32(counted, self._base_crc)
-        if self._retained is not None:
-            kept = saved_state.retained(self._retained.read(), self._newest(), self._newest_crc)
-            if kept is not None:
-                record, added = kept, None
-        state = None if record is None else saved_state.unpack(record)
-        passed_s, pulses = added or (0, (0,) * CHANNELS_MAX)
-        return state, passed_s, pulses
-
     def _restore_counts(self, state: "State | None", pulses, last: "Interval | None") -> None:
-        """Add what was counted since the state: `pulses` up to the last save, and behind that
-        what the counters kept. Never below `last`.
+        """Add what was counted since the state: `pulses` up to the last save, and after it what
+        the counters kept. Never below `last`.
         """
         registers, raw, kept = self.registers, self._pulses.read(), self._pulses.kept
         known = () if state is None else state.channels
+        # What an input counted before it was ours is not counted, and volatile inputs begin at 0
+        # with every start.
+        saved = list(raw) if kept else [0] * len(raw)
         for channel, code in enumerate(registers.channels):
-            # What an input counted before it was ours is not counted, and volatile inputs begin
-            # at 0 with every start.
-            base = raw[channel] if kept else 0
             if state is not None and code in known:
                 at = known.index(code)
-                base = state.raw[at] if kept else 0
+                if kept:
+                    saved[channel] = (state.raw[at] + pulses[at]) % self._pulses.width
+                base = saved[channel] - pulses[at]
                 registers.restore(channel, state.registers_wh[at], state.remainders[at], base)
             else:
-                registers.restore(channel, 0, 0, base)
+                registers.restore(channel, 0, 0, saved[channel])
         if state is not None:
             registers.restore_zones(state.other_zones_wh)
-        width, saved = self._pulses.width, self._mapped(known, pulses)
-        saved = [(base + more) % width for base, more in zip(registers.raw, saved)]
         registers.count(saved, self._zone)
         if kept:
             registers.count(raw, self._zone)
-        else:
-            registers.raw = [0] * len(raw)
-            self.counts_lost = self.counts_lost or state is not None
         if last is not None:
             for channel, wh in enumerate(self._mapped(last.channels, last.registers_wh)):
                 registers.raise_to(channel, wh, self._zone)

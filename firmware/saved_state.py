@@ -12,11 +12,11 @@
 # `compatible` the oldest version that may still read it. Registers would otherwise be lost when
 # an update falls back.
 #
-# Counts: what was counted since a state record, for the saves in between; no version of its own
-# (a layout that differs needs a state that this version may not read):
-#    0 the state record it builds on: low half of its sequence u16, of its CRC-32 u16
-#    4 seconds from that record's wall time to this one's u16
-#    6 pulses since that record, of its channels in their order 4 x 3
+# Counts: what was counted since a state record, for the saves in between; a row of values of three
+# bytes. No version of its own: a layout that differs needs a state that this version may not read.
+#    0 the state record it builds on: low byte of its CRC-32, low half of its sequence
+#    3 seconds from that record's wall time to this one's
+#    6 pulses since that record, of its channels in their order
 
 import struct
 from binascii import crc32
@@ -42,10 +42,8 @@ _ROWS = (
     (101, 4, 4),
 )
 
+COUNTS_ROW = (0, SMALL_BYTES, 2 + CHANNELS_MAX)
 COUNTS_BYTES = 18
-COUNTED_S_MAX = 0xFFFF
-_COUNTS = "<HHH"
-_PULSES_AT = 6
 
 RETAINED_BYTES = 16 + STATE_BYTES
 # CRC-32 of all behind it, length in all, sequence and CRC-32 of the flash records it builds on
@@ -98,30 +96,11 @@ def unpack(record) -> "State | None":
     return State(channels, *fields)
 
 
-def pack_counts(sequence: int, state_crc: int, seconds: int, pulses) -> bytearray:
-    """A counts record on the state record with this sequence and CRC-32.
-
-    seconds: 0 to COUNTED_S_MAX; pulses: of each channel since then, below PULSE_WIDTH_MAX.
-    """
-    record = bytearray(COUNTS_BYTES)
-    struct.pack_into(_COUNTS, record, 0, sequence & 0xFFFF, state_crc & 0xFFFF, seconds)
-    put_row(record, _PULSES_AT, SMALL_BYTES, pulses)
-    return record
-
-
-def unpack_counts(record, sequence: int, state_crc: int) -> "tuple[int, tuple[int, ...]] | None":
-    """Seconds and CHANNELS_MAX pulses; None when it builds on another state record than this."""
-    built_on, built_on_crc, seconds = struct.unpack_from(_COUNTS, record, 0)
-    if (built_on, built_on_crc) != (sequence & 0xFFFF, state_crc & 0xFFFF):
-        return None
-    return seconds, get_row(record, _PULSES_AT, SMALL_BYTES, CHANNELS_MAX)
-
-
 def retain(record: bytearray, sequence: int, base_crc: int) -> bytearray:
-    """A state record for RTC memory, bound to the newest state and counts records of flash.
+    """A state record for RTC memory, bound to what it builds on in flash.
 
-    sequence: the sum of the two rings' newest, which grows with every record of either; base_crc:
-    CRC-32 of the state record, gone on over the counts record if that builds on it.
+    sequence: the sum of the newest of the rings of state and of counts, which grows with every
+    record of either; base_crc: CRC-32 of the newest state record.
     """
     kept = bytearray(RETAINED_BYTES)
     struct.pack_into(_RETAINED, kept, 0, 0, RETAINED_BYTES, sequence, base_crc)

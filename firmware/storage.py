@@ -13,7 +13,7 @@ from collections import namedtuple
 
 from firmware.dating import DATING_BYTES
 from firmware.events import EVENT_BYTES
-from firmware.journal import RING_BLOCKS_MIN, Journal, Ring, block_count
+from firmware.journal import Journal, Ring, block_count
 from firmware.keystore import KEYSTORE_BYTES
 from firmware.load_profile import INTERVAL_BYTES
 from firmware.saved_state import COUNTS_BYTES, STATE_BYTES
@@ -25,28 +25,25 @@ if TYPE_CHECKING:
 
 KEYSTORE_BLOCKS = 4
 STATE_BLOCKS = 4
-COUNTS_BLOCKS = 9  # twenty years even at 3 x 63 A day and night: see bench/flash.py
-SETTINGS_BLOCKS = 3
-EVENTS_BLOCKS = 4
-DATES_BLOCKS = 2
-STATE_BLOCK = KEYSTORE_BLOCKS
-COUNTS_BLOCK = STATE_BLOCK + STATE_BLOCKS
-SETTINGS_BLOCK = COUNTS_BLOCK + COUNTS_BLOCKS
-EVENTS_BLOCK = SETTINGS_BLOCK + SETTINGS_BLOCKS
-DATES_BLOCK = EVENTS_BLOCK + EVENTS_BLOCKS
-JOURNAL_BLOCK = DATES_BLOCK + DATES_BLOCKS
-FLASH_BLOCKS_MIN = JOURNAL_BLOCK + RING_BLOCKS_MIN
 RING_NAMES = ("keystore", "state", "counts", "settings", "events", "dates", "journal")
+_LAYOUT = (  # blocks and payload of each ring; the journal has the rest
+    (Ring, KEYSTORE_BLOCKS, KEYSTORE_BYTES),
+    (Ring, STATE_BLOCKS, STATE_BYTES),
+    (Ring, 9, COUNTS_BYTES),  # twenty years at 3 x 63 A day and night: see bench/flash.py
+    (Ring, 3, SETTINGS_BYTES),
+    (Journal, 4, EVENT_BYTES),
+    (Ring, 2, DATING_BYTES),
+)
+FLASH_BLOCKS_MIN = 28  # these, and RING_BLOCKS_MIN for the journal
 
 
 class FlashTooSmall(Exception):
     """The partition cannot hold the meter's rings: give it at least FLASH_BLOCKS_MIN blocks."""
 
 
-_Rings = namedtuple("_Rings", RING_NAMES)
-
-
-class Storage(_Rings):
+class Storage(
+    namedtuple("Storage", ("keystore", "state", "counts", "settings", "events", "dates", "journal"))
+):
     """The rings, opened."""
 
     def lived(self) -> bool:
@@ -77,12 +74,9 @@ def open_storage(flash: "Flash") -> Storage:
     blocks = block_count(flash)
     if blocks < FLASH_BLOCKS_MIN:
         raise FlashTooSmall("the meter's flash needs " + str(FLASH_BLOCKS_MIN) + " blocks at least")
-    return Storage(
-        Ring(flash, 0, KEYSTORE_BLOCKS, KEYSTORE_BYTES),
-        Ring(flash, STATE_BLOCK, STATE_BLOCKS, STATE_BYTES),
-        Ring(flash, COUNTS_BLOCK, COUNTS_BLOCKS, COUNTS_BYTES),
-        Ring(flash, SETTINGS_BLOCK, SETTINGS_BLOCKS, SETTINGS_BYTES),
-        Journal(flash, EVENTS_BLOCK, EVENTS_BLOCKS, EVENT_BYTES),
-        Ring(flash, DATES_BLOCK, DATES_BLOCKS, DATING_BYTES),
-        Journal(flash, JOURNAL_BLOCK, blocks - JOURNAL_BLOCK, INTERVAL_BYTES),
-    )
+    at, rings = 0, []
+    for kind, ring_blocks, payload_bytes in _LAYOUT:
+        rings.append(kind(flash, at, ring_blocks, payload_bytes))
+        at += ring_blocks
+    rings.append(Journal(flash, at, blocks - at, INTERVAL_BYTES))
+    return Storage(*rings)

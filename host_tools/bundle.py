@@ -17,9 +17,10 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from host_tools.micropython import ROOT
@@ -61,6 +62,7 @@ class Bundle(NamedTuple):
 
     version: str
     files: list[BundleFile]
+    names: Mapping[str, str] = MappingProxyType({})  # in our source -> in these files
 
     @property
     def size_bytes(self) -> int:
@@ -112,9 +114,9 @@ def compile_bundle(board: str, version: str | None = None, extra: tuple[str, ...
         version = found[0]
     if not 0 < len(version.encode()) <= VERSION_BYTES_MAX or '"' in version or "\\" in version:
         raise BundleError(f"a version has 1 to {VERSION_BYTES_MAX} bytes, no quotes, no backslash")
-    sources = shrunk(sources, extra)
-    files = [BundleFile(slot_path(path), compiled(path, sources[path])) for path in paths]
-    return Bundle(version, files)
+    small = shrunk(sources, extra, (root / LOADER).read_text("utf-8"))
+    files = [BundleFile(slot_path(path), compiled(path, small.sources[path])) for path in paths]
+    return Bundle(version, files, small.names)
 
 
 def application(board: str, root: Path = ROOT, extra: tuple[str, ...] = ()) -> list[str]:

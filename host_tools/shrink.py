@@ -4,26 +4,37 @@ On all files of a bundle at once, and nothing of it changes what the meter does:
 and what is tried with a host's library goes; a whole number with a NAME is written where it is
 used, in other files too, as MicroPython's own const() does inside one file; errors of wire/ keep
 their names and lose their texts, which a meter never tells; functions, classes and values at the
-top of a file that nothing names any more go, and imports of what went; _private names get one or
-two letters. Methods stay: a library may call them.
+top of a file that nothing names any more go, and imports of what went; then short_names.py gives
+what is left short names. Methods stay: a library may call them.
 """
 
 import ast
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
+
+from host_tools.short_names import Names, Trees, names, shared_names, shorten
 
 HOST_MODULES = {"cbor2", "cryptography"}
 ERRORS = "wire/errors.py"
-LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 ROOTS = {"main", "__init__"}
 _NUMBER_NAME = re.compile(r"_?[A-Z][A-Z0-9_]*$")
 
-Trees = dict[str, ast.Module]  # by path, such as wire/frame.py
 Numbers = dict[str, dict[str, int]]  # by module, such as wire.frame
 
 
-def shrunk(sources: dict[str, str], kept: tuple[str, ...] = ()) -> dict[str, str]:
-    """The same files, smaller; of the `kept` ones every function, class and value stays."""
+class Shrunk(NamedTuple):
+    """What a device gets, and how to read it."""
+
+    sources: dict[str, str]  # by path
+    names: Names  # the name in our source -> the name on the device
+
+
+def shrunk(sources: dict[str, str], kept: tuple[str, ...] = (), outside: str = "") -> Shrunk:
+    """The same files, smaller; of the `kept` ones every function, class, value and name stays.
+
+    outside: the source of what the bundle talks to by name and does not hold: its names stay, too.
+    """
     trees = {path: _Folded().visit(ast.parse(source)) for path, source in sources.items()}
     numbers: Numbers = {}
     for path in _in_order_of_imports(trees):
@@ -37,10 +48,10 @@ def shrunk(sources: dict[str, str], kept: tuple[str, ...] = ()) -> dict[str, str
     live = live_names(trees, ROOTS | roots)
     for tree in trees.values():
         _drop_dead(tree, live)
-    short = short_names(trees)
-    for tree in trees.values():
-        _Renamed(short).visit(tree)
-    return {path: ast.unparse(ast.fix_missing_locations(tree)) for path, tree in trees.items()}
+    stays = {name for path in kept for name in names(trees[path])}
+    short = shorten(trees, stays | set(shared_names(ast.parse(outside))))
+    written = {path: ast.unparse(ast.fix_missing_locations(t)) for path, t in trees.items()}
+    return Shrunk(written, short)
 
 
 class _Folded(ast.NodeTransformer):
@@ -245,7 +256,7 @@ class _Emptied(ast.NodeTransformer):
         return node if node.names else ast.Pass()
 
 
-# ------------------------------------------------------------------ texts and private names
+# ------------------------------------------------------------------ texts
 
 
 class _Untold(ast.NodeTransformer):
@@ -262,54 +273,3 @@ class _Untold(ast.NodeTransformer):
 
 def _classes(tree: ast.Module | None) -> set[str]:
     return {node.name for node in tree.body if isinstance(node, ast.ClassDef)} if tree else set()
-
-
-def short_names(trees: Trees) -> dict[str, str]:
-    """A name of one or two letters for each _private name that we define and no string tells."""
-    ours: set[str] = set()
-    taken: set[str] = set()
-    for node in [node for tree in trees.values() for node in ast.walk(tree)]:
-        defined = getattr(node, "name", None) or getattr(node, "arg", None)
-        if isinstance(node, ast.Name | ast.Attribute):
-            defined = node.id if isinstance(node, ast.Name) else node.attr
-            taken.add(defined)
-            if isinstance(node.ctx, ast.Load):
-                continue
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            taken |= set(re.findall(r"\w+", node.value))
-        if defined and re.match(r"_[a-zA-Z]", defined):
-            ours.add(defined)
-    told = {name for name in ours if name in taken and name in _told(trees)}
-    long = sorted(name for name in ours - told if len(name) > 3)
-    pool = [f"_{a}{b}" for a in ("", *LETTERS) for b in LETTERS]
-    free = [name for name in pool if name not in taken | ours]
-    return dict(zip(long, free, strict=False))
-
-
-def _told(trees: Trees) -> set[str]:
-    """Every word in a string that is no docstring."""
-    words: set[str] = set()
-    for tree in trees.values():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Expr):
-                continue
-            for part in ast.iter_child_nodes(node):
-                if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                    words |= set(re.findall(r"\w+", part.value))
-    return words
-
-
-class _Renamed(ast.NodeTransformer):
-    """Gives names their short ones, wherever they stand."""
-
-    def __init__(self, short: dict[str, str]) -> None:
-        self._short = short
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        for field in ("id", "attr", "arg", "name", "asname"):
-            name = getattr(node, field, None)
-            if isinstance(name, str):
-                setattr(node, field, self._short.get(name, name))
-        if isinstance(node, ast.Global | ast.Nonlocal):
-            node.names = [self._short.get(name, name) for name in node.names]
-        return super().generic_visit(node)

@@ -96,7 +96,7 @@ def make_board(
     partition = open_partition()
     life = Life(config.meter_key)
     clock = RealClock()
-    socket = SocketLink(ca, config.server_name)
+    socket = SocketLink(ca, config.server_name, clock.lift)
     wlan = network.WLAN(network.STA_IF)
     return Board(
         config,

@@ -10,8 +10,16 @@ from firmware.clock import EPOCH_2000_S, Uptime, WallClock
 TICK_S = 5  # PCNT_WIDTH is far more than PULSES_PER_S_MAX in this and a watchdog reset together
 
 
+LIFTED_MS = 15_000  # longer than a whole connect; then the RTC is what it was
+
+
 class RealClock:
-    """Real time. What it is set to goes to the chip's RTC, so that resets keep it."""
+    """Real time. What it is set to goes to the chip's RTC, so that resets keep it.
+
+    mbedtls judges certificates by the RTC. While the time is unknown, `lift` sets that to the
+    newest time known to be past, for one handshake, and the meter's own time stays unknown. A
+    reset within these LIFTED_MS would take it for the time, until the next receipt.
+    """
 
     tick_s = TICK_S
 
@@ -19,10 +27,27 @@ class RealClock:
         self._epoch_year = time.gmtime(0)[0]
         self._wall = WallClock(time.time, self._epoch_year)
         self._uptime = Uptime(self)
+        self._least_s = 0
+        self._lifted_ms: int | None = None
 
     def now_s(self) -> "int | None":
         """UTC seconds since 1970; None while the time is not known."""
-        return self._wall.now_s()
+        if self._lifted_ms is None:
+            return self._wall.now_s()
+        if self.ticks_diff(self.ticks_ms(), self._lifted_ms) >= LIFTED_MS:
+            self._lifted_ms = None
+            self._set_rtc(EPOCH_2000_S + self.uptime_s())  # unknown again
+        return None
+
+    def not_before(self, unix_s: int) -> None:
+        """No right time is before this."""
+        self._least_s = unix_s
+
+    def lift(self) -> None:
+        """Before a TLS handshake: let certificates be judged by what is known of the time."""
+        if self.now_s() is None and self._least_s:
+            self._set_rtc(self._least_s)
+            self._lifted_ms = self.ticks_ms()
 
     def set(self, unix_s: int) -> bool:
         """Make it unix_s now; False for a time that nobody can mean."""
@@ -30,11 +55,15 @@ class RealClock:
             return True  # the RTC's fraction of a second is better than none
         if not self._wall.set(unix_s):
             return False
+        self._lifted_ms = None
+        self._set_rtc(unix_s)
+        self._wall = WallClock(time.time, self._epoch_year)  # its seconds are right by now
+        return True
+
+    def _set_rtc(self, unix_s: int) -> None:
         port_s = unix_s - (EPOCH_2000_S if self._epoch_year == 2000 else 0)
         year, month, day, hour, minute, second, weekday = time.gmtime(port_s)[:7]
         machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
-        self._wall = WallClock(time.time, self._epoch_year)  # its seconds are right by now
-        return True
 
     def ticks_ms(self) -> int:
         """Milliseconds, wrapping."""

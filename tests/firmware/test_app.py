@@ -5,85 +5,25 @@ import tests.support.umqtt_here  # noqa: F401, I001  (first: it makes umqtt impo
 import asyncio
 
 from firmware import app
-from firmware.app import RECONNECT_BASE_MS, Meter
+from firmware.app import RECONNECT_BASE_MS
 from firmware.clock import CLOCK_STEP_S
 from firmware.mqtt import PUBLISH_TIMEOUT_MS, LinkDown
 from firmware.storage import KEYSTORE_BLOCKS
 from firmware.uplink import RECEIPT_WAIT_MS, RESEND_BASE_MS
+from tests.support.a_house import House
 from tests.support.a_meter import (
     FLASH_BLOCKS,
-    METER_ID,
     NOON_S,
     FakeClock,
     FakePulses,
     a_board,
     a_down_frame,
-    opened,
     refusal_of,
 )
 from tests.support.fake_flash import BLOCK_BYTES, FakeFlash
 from tests.support.fake_link import FakeLink, publish
-from wire import quality, topics
-from wire.frame import peek
+from wire import quality
 from wire.messages import EVENT_BOOT, EVENT_COUNTER_LOSS, Event, Profile, Receipt, Status
-
-UP = topics.up(METER_ID).encode()
-
-
-class House:
-    """A meter with its fakes; `talk` lets it talk until it has nothing to say."""
-
-    def __init__(self, now_s=NOON_S, flash=None, pulses=None, flash_lost=False, down_counter=0):
-        self.clock = FakeClock(now_s)
-        self.link = FakeLink(self.clock)
-        self.pulses = pulses or FakePulses()
-        self.flash = flash or FakeFlash(FLASH_BLOCKS)
-        parts = (self.flash, self.clock, self.pulses, self.link)
-        self.board = a_board(*parts, flash_lost=flash_lost)
-        self.log = self.board.log
-        self.meter = Meter(self.board)
-        self.down_counter = down_counter
-
-    def measure(self, intervals):
-        self.meter.look(0)
-        for _ in range(15 * intervals):
-            self.pulses.count(4, 1)
-            self.clock.wall_s += 60
-            self.meter.look(60)
-
-    def talk(self):
-        while self.meter.talk_once() == 0:
-            pass
-
-    def greet(self):
-        """Talk until the greeting and every event are receipted; profiles stay unsettled."""
-        self.talk()
-        heard = 0
-        while len(self.frames()) > heard and type(self.messages()[-1]) is not Profile:
-            heard = len(self.frames())
-            self.receipt(0)
-
-    def receipt(self, interval, time_s=None):
-        time_s = self.clock.wall_s if time_s is None else time_s
-        receipt = Receipt(peek(self.frames()[-1]).frame_counter, interval, time_s)
-        topic, data = a_down_frame(receipt, self.down_counter)
-        self.down_counter += 1
-        self.link.streams[-1].inbound += publish(topic, data)
-        self.talk()
-
-    def frames(self):
-        found = []
-        for stream in self.link.streams:
-            for packet in stream.packets:
-                if packet[0] == 0x32:
-                    found.append(packet[packet.find(UP) + len(UP) + 2 :])
-        return found
-
-    def messages(self):
-        return [opened(frame) for frame in self.frames()]
-
-    def events(self, name):
-        return self.log.of(name)
 
 
 def test_a_pulse_becomes_a_settled_interval():

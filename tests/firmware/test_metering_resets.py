@@ -131,7 +131,7 @@ def test_what_a_worn_flash_no_longer_takes_is_in_rtc_memory_after_a_reset():
     def append(payload, sequence=0):
         raise FlashWorn
 
-    house.meter._storage.state.append = append
+    house.meter._storage.state.append = house.meter._storage.counts.append = append
     house.minutes(5, NOON_S, 0)
     assert house.meter.flash_worn
     house.reset()

@@ -6,43 +6,54 @@ from firmware.dating import DATING_BYTES
 from firmware.journal import Journal, Ring
 from firmware.load_profile import INTERVAL_BYTES, unpack
 from firmware.metering import Metering
-from firmware.saved_state import STATE_BYTES
+from firmware.saved_state import COUNTS_BYTES, STATE_BYTES
 from tests.support.a_meter import NOON_S, FakePulses, FakeRetained
 from tests.support.torture import torture
 from wire.messages import START_S_MIN
 
-BLOCK_BYTES = 512  # four states, ten intervals: a short history goes round every ring
-STATE_BLOCKS, DATES_BLOCKS, JOURNAL_BLOCKS = 3, 2, 6
-BLOCKS = STATE_BLOCKS + DATES_BLOCKS + JOURNAL_BLOCKS
+BLOCK_BYTES = 512  # three states, ten intervals: a short history goes round every ring
+COUNTS_SLOTS = 19  # in a block; histories that shall enter the next begin with a fuller one
+STATE_BLOCKS, COUNTS_BLOCKS, DATES_BLOCKS, JOURNAL_BLOCKS = 3, 2, 2, 6
+BLOCKS = STATE_BLOCKS + COUNTS_BLOCKS + DATES_BLOCKS + JOURNAL_BLOCKS
 PERIOD_S = 300
+WIDTH = 1 << 12
 
-Rings = namedtuple("Rings", ("state", "dates", "journal"))
+Rings = namedtuple("Rings", ("state", "counts", "dates", "journal"))
 
 # What the world is when the supply fails: minutes gone since noon, what the inputs have counted
 # in all, what they show, what the meter's register was after its last finished look, the RTC
-# memory, and the dates under which intervals were visible to the uplink.
-World = namedtuple("World", ("step", "total", "shown", "metered", "retained", "seen"))
-FIRST = World(0, 0, 0, 0, b"", ())
+# memory, the dates under which intervals were visible to the uplink, what was counted in each
+# zone's time, and how often the supply failed before.
+World = namedtuple(
+    "World", ("step", "total", "shown", "metered", "retained", "seen", "zones", "starts")
+)
+FIRST = World(0, 0, 0, 0, b"", (), (0, 0, 0, 0), 0)
 
 
 def open_rings(flash):
-    at = STATE_BLOCKS + DATES_BLOCKS
+    at = STATE_BLOCKS + COUNTS_BLOCKS
     return Rings(
         Ring(flash, 0, STATE_BLOCKS, STATE_BYTES),
-        Ring(flash, STATE_BLOCKS, DATES_BLOCKS, DATING_BYTES),
-        Journal(flash, at, JOURNAL_BLOCKS, INTERVAL_BYTES),
+        Ring(flash, STATE_BLOCKS, COUNTS_BLOCKS, COUNTS_BYTES),
+        Ring(flash, at, DATES_BLOCKS, DATING_BYTES),
+        Journal(flash, at + DATES_BLOCKS, JOURNAL_BLOCKS, INTERVAL_BYTES),
     )
-
-
-def zone_of(at_s):
-    return at_s // PERIOD_S % 4
 
 
 class History:
     """One kind of history: `work` and `check` for torture()."""
 
     def __init__(
-        self, kept=True, tick_s=60, pulses_a_tick=7, timeless_ticks=0, keeps_rtc=False, change=0
+        self,
+        kept=True,
+        tick_s=60,
+        pulses_a_tick=7,
+        timeless_ticks=0,
+        keeps_rtc=False,
+        change=0,
+        zone_s=PERIOD_S,
+        first=FIRST,
+        counts_used=0,
     ):
         self.kept = kept
         self.tick_s = tick_s
@@ -50,20 +61,32 @@ class History:
         self.timeless_ticks = timeless_ticks  # looks after each start before the time is known
         self.keeps_rtc = keeps_rtc  # a reset, not a power cut
         self.change = change  # the look after which the capture period becomes an other one
+        self.zone_s = zone_s  # between two changes of the zone
+        self.first = first
+        self.counts_used = counts_used  # records of an earlier life in the ring of counts
+
+    def zone_of(self, at_s):
+        return at_s // self.zone_s % 4
+
+    def begin(self, flash, done):
+        ring = open_rings(flash).counts
+        assert ring.slots_per_block == COUNTS_SLOTS
+        for number in range(self.counts_used):
+            ring.append(bytes([200 + number % 50] * COUNTS_BYTES))
 
     def start(self, flash, world):
         """A start of the meter in this world: its rings, inputs, RTC memory and metering."""
         rings = open_rings(flash)
-        pulses = FakePulses(1 << 12, self.kept)
+        pulses = FakePulses(WIDTH, self.kept)
         pulses.total = [world.shown, 2 * world.shown]
         noise = b"\x5a" * 136
         retained = FakeRetained(world.retained if self.keeps_rtc else noise)
         period_s = 600 if self.change and world.step > self.change else PERIOD_S
-        meter = Metering(rings, pulses, 1000, period_s, 0, retained, zone_of)
+        meter = Metering(rings, pulses, 1000, period_s, 0, retained, self.zone_of)
         return rings, pulses, retained, meter
 
     def world_of(self, done):
-        world = done[-1] if done else FIRST
+        world = done[-1] if done else self.first
         return world if self.kept else World(*world[:2], 0, *world[3:])
 
     def now_s(self, step, looks):
@@ -71,20 +94,22 @@ class History:
 
     def work(self, flash, count, done):
         world = self.world_of(done)
-        step, total, shown = world.step, world.total, world.shown
+        step, total, shown, zones = world.step, world.total, world.shown, list(world.zones)
+        starts = world.starts + 1
         rings, pulses, retained, meter = self.start(flash, world)
         seen, metered = world.seen, meter.registers.wh[0]
-        done.append(World(step, total, shown, metered, retained.content, seen))
+        done.append(world_now(step, total, shown, metered, retained, seen, zones, starts))
         for looks in range(1, count + 1):
             step, total = step + 1, total + self.pulses_a_tick
             shown += self.pulses_a_tick
             pulses.total = [shown, 2 * shown]
-            done.append(World(step, total, shown, metered, retained.content, seen))
+            zones[self.zone_of(NOON_S + step * self.tick_s - 1)] += self.pulses_a_tick
+            done.append(world_now(step, total, shown, metered, retained, seen, zones, starts))
             write = retained.write
 
             def written(data, write=write, world=done[-1]):
                 write(data)
-                done.append(World(*world[:4], retained.content, world.seen))
+                done.append(World(*world[:4], retained.content, *world[5:]))
 
             retained.write = written
             if step == self.change:
@@ -95,7 +120,7 @@ class History:
             metered = meter.registers.wh[0]
             if self.timeless_ticks:
                 seen = visible(rings, meter)
-            done.append(World(step, total, shown, metered, retained.content, seen))
+            done.append(world_now(step, total, shown, metered, retained, seen, zones, starts))
 
     def check(self, flash, done):
         world = self.world_of(done)
@@ -108,6 +133,10 @@ class History:
         else:
             missing_wh = wh - world.metered
             assert missing_wh in (0, self.pulses_a_tick), ("lost", missing_wh)
+        if self.kept and not self.timeless_ticks:
+            # A look that the supply ended goes into the zone before it, as does the first of all.
+            for zone_wh, wanted_wh in zip(meter.registers.zones_wh[0], world.zones):
+                assert abs(zone_wh - wanted_wh) <= (1 + world.starts) * self.pulses_a_tick
         self.check_memory(rings, meter, world)
         now_s = NOON_S + world.step * self.tick_s + 30
         for _ in range(3):  # the time is known: what waits is dated, and metering goes on
@@ -123,6 +152,10 @@ class History:
         now = dict(visible(rings, meter))
         for number, start_s in world.seen:
             assert now.get(number, start_s) == start_s, "an interval was dated anew"
+
+
+def world_now(step, total, shown, metered, retained, seen, zones, starts):
+    return World(step, total, shown, metered, retained.content, seen, tuple(zones), starts)
 
 
 def intervals(rings):
@@ -169,7 +202,8 @@ def check_intervals(rings, meter):
 
 
 def tortured(history, count, more=3, again=0):
-    found = torture(history.work, history.check, count, BLOCKS, BLOCK_BYTES, None, more, again)
+    begin = history.begin
+    found = torture(history.work, history.check, count, BLOCKS, BLOCK_BYTES, begin, more, again)
     assert found.cuts >= 6 * found.operations
     return found
 
@@ -202,3 +236,64 @@ def test_a_cut_while_dating_with_volatile_counters_loses_one_save_period_at_most
 
 def test_a_cut_around_a_change_of_the_capture_period_overlaps_nothing():
     tortured(History(change=7), 12, more=6)
+
+
+# A zone and an interval for a long time, so that all saves but the start's are counts records.
+ONE_ZONE_S = 86_400
+
+
+def test_where_counts_are_the_newest_records_kept_counters_lose_nothing_at_two_cuts_in_a_row():
+    tortured(History(tick_s=10, pulses_a_tick=11, zone_s=ONE_ZONE_S), 8, more=3, again=2)
+
+
+def test_where_counts_are_the_newest_records_volatile_counters_lose_one_save_period_at_most():
+    history = History(kept=False, tick_s=10, pulses_a_tick=11, zone_s=ONE_ZONE_S)
+    tortured(history, 8, more=3, again=2)
+
+
+def test_cuts_while_a_block_of_counts_is_erased_lose_nothing():
+    for used in (2 * COUNTS_SLOTS - 4, 3 * COUNTS_SLOTS - 4):
+        for kept in (True, False):
+            first = History(kept, 10, 11, zone_s=ONE_ZONE_S, counts_used=used)
+            assert tortured(first, 9, more=3).erases == 1
+
+
+def test_cuts_while_a_block_of_states_is_erased_between_counts_lose_nothing():
+    for kept in (True, False):  # a change of the zone every fourth look: the states go round
+        assert tortured(History(kept, 10, 11, zone_s=40), 26, more=2).erases >= 3
+
+
+def test_a_cut_around_a_change_of_the_zone_puts_no_energy_into_two_zones():
+    for kept in (True, False):
+        tortured(History(kept, 10, 11, zone_s=30), 8, more=3)
+    tortured(History(tick_s=1, pulses_a_tick=1, zone_s=7, keeps_rtc=True), 16, more=8)
+
+
+def test_a_cut_around_the_wrap_of_the_counters_counts_each_pulse_once():
+    shown = WIDTH - 50
+    first = World(0, shown, shown, shown, b"", (), (0, 0, 0, 0), 0)
+    tortured(Wrapping(first), 8, more=3, again=1)
+
+
+class Wrapping(History):
+    """Inputs that had counted before the meter was theirs, and are about to wrap."""
+
+    def __init__(self, first):
+        super().__init__(tick_s=10, pulses_a_tick=11, zone_s=ONE_ZONE_S, first=first)
+
+    def check(self, flash, done):
+        world = self.world_of(done)
+        _, _, _, meter = self.start(flash, world)
+        if not done:
+            return
+        assert meter.registers.wh[0] == world.total - self.first.total
+        assert meter.registers.wh[1] == 2 * meter.registers.wh[0]
+        assert [sum(row) for row in meter.registers.zones_wh] == meter.registers.wh
+
+
+def test_a_reset_between_counts_records_goes_on_from_the_last_look():
+    # Three looks to a save: RTC memory is newer than the counts record, which is newer than the
+    # state; of the three only the newest may win.
+    for kept in (True, False):
+        history = History(kept, 1, 4, keeps_rtc=True, zone_s=ONE_ZONE_S)
+        tortured(history, 10, more=7)

@@ -211,9 +211,16 @@ class PortTime:
     def __init__(self, epoch_year):
         self._epoch_year = epoch_year
         self.seconds = 5  # since it has power
+        self.ms = 0
 
     def time(self):
         return self.seconds
+
+    def ticks_ms(self):
+        return self.ms
+
+    def ticks_diff(self, later, earlier):
+        return later - earlier
 
     def gmtime(self, seconds):
         return time.gmtime(seconds + (EPOCH_2000_S if self._epoch_year == 2000 else 0))
@@ -230,6 +237,43 @@ def test_a_clock_that_is_set_is_right_after_a_reset_too_whatever_year_the_port_c
         port.seconds = NOON_S - epoch_s + 3  # the chip's RTC runs on from there
         assert clock.now_s() == NOON_S + 3
         assert real_clock.RealClock().now_s() == NOON_S + 3
+    real_clock.time = time
+
+
+def test_certificates_are_judged_by_the_newest_time_known_while_the_clock_stays_unknown():
+    chip = Chip()
+    chip.date = None
+    real_clock.time = port = PortTime(2000)
+    clock = real_clock.RealClock()
+    clock.lift()
+    assert chip.date is None  # nothing is known to be past
+    clock.not_before(NOON_S)
+    clock.lift()
+    assert chip.date == (2021, 10, 15, 4, 12, 0, 0, 0)
+    port.seconds = NOON_S - EPOCH_2000_S  # the chip's RTC runs on from there
+    for port.ms in (0, real_clock.LIFTED_MS - 1):
+        assert clock.now_s() is None
+    assert chip.date[0] == 2021
+    port.ms = real_clock.LIFTED_MS
+    assert clock.now_s() is None
+    assert chip.date[0] == 2000
+    real_clock.time = time
+
+
+def test_a_receipt_amid_a_lifted_time_sets_the_clock_for_good():
+    chip = Chip()
+    real_clock.time = port = PortTime(2000)
+    clock = real_clock.RealClock()
+    clock.not_before(NOON_S)
+    clock.lift()
+    port.seconds = NOON_S - EPOCH_2000_S
+    assert clock.set(NOON_S + 86_400)
+    assert chip.date[:3] == (2021, 10, 16)
+    port.seconds = NOON_S + 86_400 - EPOCH_2000_S
+    port.ms = real_clock.LIFTED_MS
+    assert clock.now_s() == NOON_S + 86_400
+    clock.lift()
+    assert chip.date[:3] == (2021, 10, 16)
     real_clock.time = time
 
 

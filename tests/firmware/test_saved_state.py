@@ -3,7 +3,7 @@
 from binascii import crc32
 
 from firmware import saved_state
-from firmware.board import RETAINED_BYTES_MAX
+from firmware.board import CHANNELS_MAX, RETAINED_BYTES_MAX
 from firmware.saved_state import RETAINED_BYTES, STATE_BYTES, State, retain, retained
 from tests.support.a_meter import NOON_S, refusal_of
 
@@ -128,3 +128,14 @@ def test_a_set_of_channels_names_codes_1_to_8():
     assert saved_state.channels_of(0) == ()
     refusal_of(AssertionError, saved_state.set_of, (0,))
     refusal_of(AssertionError, saved_state.set_of, (9,))
+
+
+def test_a_row_of_counts_fills_its_record_with_values_of_three_bytes():
+    at, width, count = saved_state.COUNTS_ROW
+    assert (at, width * count) == (0, saved_state.COUNTS_BYTES)
+    assert count == 2 + CHANNELS_MAX
+    for values in ((0,) * count, tuple(range(count)), ((1 << 24) - 1,) * count):
+        record = bytearray(saved_state.COUNTS_BYTES)
+        saved_state.put_row(record, at, width, values)
+        assert len(record) == saved_state.COUNTS_BYTES
+        assert saved_state.get_row(memoryview(record), *saved_state.COUNTS_ROW) == values

@@ -1,7 +1,6 @@
 """How the partition is divided: every ring in its place, and room for months of intervals."""
 
-from firmware import storage
-from firmware.journal import SLOT_OVERHEAD_BYTES
+from firmware.journal import RING_BLOCKS_MIN, SLOT_OVERHEAD_BYTES
 from firmware.load_profile import INTERVAL_BYTES
 from firmware.storage import FLASH_BLOCKS_MIN, RING_NAMES, FlashTooSmall, open_storage
 from tests.support.fake_flash import BLOCK_BYTES, FakeFlash
@@ -47,8 +46,8 @@ def test_the_rings_lie_one_behind_the_other_and_fill_the_partition():
 
 
 def test_a_partition_of_fewer_blocks_than_the_rings_need_is_refused():
-    assert FLASH_BLOCKS_MIN == 23
-    assert open_storage(FakeFlash(FLASH_BLOCKS_MIN)).journal.newest == 0
+    assert FLASH_BLOCKS_MIN == 28
+    assert open_storage(FakeFlash(FLASH_BLOCKS_MIN)).journal.blocks == RING_BLOCKS_MIN
     assert open_storage(FakeFlash(FLASH_BLOCKS_MIN + 1)).journal.newest == 0
     assert refused(FlashTooSmall, lambda: open_storage(FakeFlash(FLASH_BLOCKS_MIN - 1)))
 
@@ -80,11 +79,12 @@ def test_damage_is_reported_with_the_ring_it_is_in():
     flash = FakeFlash(FLASH_BLOCKS_MIN)
     assert open_storage(flash).damage() == (0, 0)
     assert open_storage(flash).damaged() == []
-    damage(flash, storage.STATE_BLOCK + 2)
-    damage(flash, storage.JOURNAL_BLOCK)
+    opened = open_storage(flash)
+    damage(flash, opened.state._first_block + 2)
+    damage(flash, opened.journal._first_block)
     ring = open_storage(flash).events
     ring.append(payload(ring, 9))
-    flash.image[storage.EVENTS_BLOCK * BLOCK_BYTES + 8] ^= 1
+    flash.image[ring._first_block * BLOCK_BYTES + 8] ^= 1
     opened = open_storage(flash)
     assert opened.damage() == (2, 1)
     assert opened.damaged() == [("state", 1, 0, [2]), ("events", 0, 1, []), ("journal", 1, 0, [0])]
@@ -114,4 +114,4 @@ def test_erases_are_counted_over_the_meters_life():
 
 def test_each_name_stands_for_its_ring():
     opened = open_storage(FakeFlash(FLASH_BLOCKS_MIN))
-    assert [getattr(opened, name) is ring for name, ring in zip(RING_NAMES, opened)] == [True] * 6
+    assert [getattr(opened, name) is ring for name, ring in zip(RING_NAMES, opened)] == [True] * 7

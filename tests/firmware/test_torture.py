@@ -5,7 +5,7 @@ from firmware.events import EVENT_BYTES, EventLog
 from firmware.journal import Journal, Ring
 from firmware.keystore import KEYSTORE_BYTES
 from firmware.load_profile import INTERVAL_BYTES
-from firmware.saved_state import STATE_BYTES
+from firmware.saved_state import COUNTS_BYTES, STATE_BYTES
 from firmware.settings import SETTINGS_BYTES
 from tests.support.fake_flash import CUT_SHAPES, FakeFlash
 from tests.support.torture import torture
@@ -75,6 +75,10 @@ def test_the_keystore_survives_a_power_cut_at_every_flash_operation():
 
 def test_the_saved_state_survives_a_power_cut_at_every_flash_operation():
     must_survive(RingPath(4, STATE_BYTES, 3))
+
+
+def test_the_counts_survive_a_power_cut_at_every_flash_operation():
+    must_survive(RingPath(3, COUNTS_BYTES, 4))
 
 
 def test_the_settings_survive_a_power_cut_at_every_flash_operation():

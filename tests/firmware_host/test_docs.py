@@ -3,47 +3,46 @@
 from pathlib import Path
 
 import tests.support.umqtt_here  # noqa: F401  (makes umqtt importable here)
-from firmware import journal, load_profile, mqtt, saved_state, storage, uplink
-from firmware.keystore import COUNTERS_RESERVED, KEYSTORE_BYTES
+from firmware import commands, load_profile, mqtt, mqtt_door, uplink
+from firmware.board import BLOCKING_MS_MAX
+from firmware.journal import RING_BLOCKS_MIN
+from firmware.keystore import COUNTERS_RESERVED
 from firmware.metering import SAVE_S, SAVE_WH
+from firmware.storage import FLASH_BLOCKS_MIN, RING_NAMES, open_storage
+from tests.support.fake_flash import FakeFlash
+from tests.support.uplink_table import table_as_text
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "firmware.md").read_text("utf-8")
 MIB_BLOCKS = 256
-BLOCK_BYTES = 4096
-
-
-def rows(payload_bytes: int, blocks: int) -> str:
-    slot = payload_bytes + journal.SLOT_OVERHEAD_BYTES
-    return f"| {slot} B | {BLOCK_BYTES // slot} | {blocks} |"
+CHANNELS_DAY = 96
 
 
 def test_the_page_shows_the_state_table_of_the_uplink() -> None:
-    assert uplink.table_as_text() in PAGE
+    assert table_as_text() in PAGE
 
 
-def test_the_page_s_storage_numbers_are_the_firmware_s() -> None:
-    journal_blocks = MIB_BLOCKS - storage.KEYSTORE_BLOCKS - storage.STATE_BLOCKS
-    assert rows(KEYSTORE_BYTES, storage.KEYSTORE_BLOCKS) in PAGE
-    assert rows(saved_state.STATE_BYTES, storage.STATE_BLOCKS) in PAGE
-    assert rows(load_profile.INTERVAL_BYTES, journal_blocks) in PAGE
-    days = (journal_blocks - 1) * (BLOCK_BYTES // 32) // 96
+def test_the_page_shows_every_ring_as_it_lies_in_a_partition_of_1_mib() -> None:
+    at = 0
+    for name, ring in zip(RING_NAMES, open_storage(FakeFlash(MIB_BLOCKS)), strict=True):
+        last = at + ring.blocks - 1
+        slot_bytes = ring.payload_bytes + 8
+        row = f"| {at} to {last} | {slot_bytes} B | {ring.slots_per_block} |"
+        assert f"| {name} |" in PAGE
+        assert row in PAGE, row
+        at = last + 1
+    assert at == MIB_BLOCKS
+    days = (ring.blocks - 1) * ring.slots_per_block // CHANNELS_DAY
     assert f"{days} days" in PAGE
-
-
-def test_the_flash_lasts_twenty_years_at_the_shipped_cadence() -> None:
-    slots = BLOCK_BYTES // (saved_state.STATE_BYTES + journal.SLOT_OVERHEAD_BYTES)
-    assert slots >= 100  # at most 0.01 erases a record
-    saves_a_day = 86400 // SAVE_S
-    years = 100_000 * slots * storage.STATE_BLOCKS // saves_a_day // 365
-    assert years >= 20
-    assert f"{years} years" in PAGE
+    assert f"{FLASH_BLOCKS_MIN} blocks" in PAGE
+    assert RING_BLOCKS_MIN == 2  # "fewer than two sound blocks"
 
 
 def test_the_page_s_limits_are_the_firmware_s() -> None:
     for value, unit in (
         (mqtt.PUBLISH_TIMEOUT_MS // 1000, "s"),
         (mqtt.CONNECT_TIMEOUT_MS // 1000, "s"),
-        (mqtt.INBOUND_BYTES_MAX, "B"),
+        (BLOCKING_MS_MAX // 1000, "s"),
+        (mqtt_door.INBOUND_BYTES_MAX, "B"),
         (uplink.RECEIPT_WAIT_MS // 1000, "s"),
         (uplink.RESEND_MAX_MS // 1000, "s"),
         (COUNTERS_RESERVED, "counters"),
@@ -52,3 +51,5 @@ def test_the_page_s_limits_are_the_firmware_s() -> None:
         (SAVE_WH, "Wh"),
     ):
         assert f"| {value} {unit} |" in PAGE, (value, unit)
+    assert f"{load_profile.PACKET_BYTES_MAX} B on the air" in PAGE
+    assert f"count 1 to {commands.READ_PROFILE_MAX}" in PAGE

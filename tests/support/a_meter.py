@@ -65,6 +65,9 @@ class FakeClock:
             self.wall_s = unix_s
         return self.settable
 
+    def not_before(self, unix_s: int) -> None:
+        self.least_s = unix_s
+
     def ticks_ms(self) -> int:
         return self.ms % self.PERIOD_MS
 

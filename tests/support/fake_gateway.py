@@ -5,12 +5,13 @@ import ssl
 import struct
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.window import Window
 from wire import frame, messages, topics
 from wire.keys import DOWN, UP, EpochKey
-from wire.messages import Profile, Receipt
+from wire.messages import Command, Profile, Receipt, Result
 
 _POLL_S = 0.2
 _HANDSHAKE_S = 5
@@ -37,12 +38,19 @@ class FakeGateway:
     port: int = 0
     tls: ssl.SSLContext | None = None  # serve over TLS
     handshakes_failed: int = 0
+    # Given each result (None at first), names the next command as (code, args), or None.
+    commander: Callable[[Result | None], tuple[int, tuple[object, ...]] | None] | None = None
+    events: list[messages.Event] = field(default_factory=list)
+    versions: list[str] = field(default_factory=list)  # of every greeting
 
     def __enter__(self) -> "FakeGateway":
         self._key = EpochKey(self.key_epoch, self.meter_key)
         self._stop = threading.Event()
         self._down_counter = 0
         self._window = Window()
+        self._command: bytes | None = None
+        self._command_id = 0
+        self._next_command(None)
         self._server = socket.create_server(("127.0.0.1", 0))
         self._server.settimeout(_POLL_S)
         self.port = self._server.getsockname()[1]
@@ -121,14 +129,23 @@ class FakeGateway:
             self.faults.append(f"frame counter {header.frame_counter} used twice")
         self.counters.append(header.frame_counter)
         self._window.mark(header.frame_counter)
-        self._take(messages.decode(frame.open(self._key, sealed, topic, header), UP))
+        message = messages.decode(frame.open(self._key, sealed, topic, header), UP)
+        self._take(message)
         connection.sendall(b"\x40\x02" + packet_id)
         if self.receipts:
             self._receipt(connection)
+        if isinstance(message, Result) and message.command_id == self._command_id:
+            self._next_command(message)
+            self._send_command(connection)
+        elif isinstance(message, messages.Status):
+            self._send_command(connection)  # again, if the meter restarted before it answered
 
     def _take(self, message: object) -> None:
         if isinstance(message, messages.Status):
             self.statuses += 1
+            self.versions.append(message.version)
+        if isinstance(message, messages.Event) and message not in self.events:
+            self.events.append(message)
         if not isinstance(message, Profile):
             return
         for index, quality in enumerate(message.quality):
@@ -152,7 +169,21 @@ class FakeGateway:
         topic = topics.down(self.meter_id)
         counter = self._window.contiguous()
         receipt = messages.encode(Receipt(counter, self._contiguous(), self.time_s))
-        sealed = frame.seal(self._key, DOWN, self._down_counter, topic, receipt)
+        self._send(connection, topic, receipt)
+
+    def _next_command(self, result: Result | None) -> None:
+        wanted = self.commander(result) if self.commander else None
+        self._command = None
+        if wanted is not None:
+            self._command_id += 1
+            self._command = messages.encode(Command(self._command_id, *wanted))
+
+    def _send_command(self, connection: socket.socket) -> None:
+        if self._command is not None:
+            self._send(connection, topics.down(self.meter_id), self._command)
+
+    def _send(self, connection: socket.socket, topic: str, message: bytes) -> None:
+        sealed = frame.seal(self._key, DOWN, self._down_counter, topic, message)
         self._down_counter += 1
         body = struct.pack("!H", len(topic)) + topic.encode() + sealed
         connection.sendall(b"\x30" + _length(len(body)) + body)
