@@ -7,7 +7,7 @@ help: ## print this list
 run: ## run the whole chain here: a meter, a gateway, settlement, an invoice (ARGS=--once ends by itself)
 	@python3 host_tools/venv.py run && .venv/bin/python -m host_tools.chain $(ARGS)
 
-test: ## run the tests on both Pythons (ARGS="tests/wire -k counter")
+test: ## run the tests on CPython and MicroPython (ARGS="tests/wire -k counter")
 	@python3 host_tools/venv.py dev && .venv/bin/python -m pytest $(ARGS)
 
 check: ## lint, types and tests with no skips: what must pass before a change lands

@@ -17,6 +17,7 @@ from pathlib import Path
 from host_tools import bundle
 from host_tools.bundle import Bundle, compile_bundle
 from host_tools.micropython import ROOT, find_micropython
+from host_tools.short_names import renamed
 from tests.support.a_week import INTERVALS, run_week
 from wire import topics
 
@@ -152,14 +153,17 @@ def instructions(made: Bundle) -> str:
 
 
 def run(made: Bundle, script: str, given: str = "", prefix: tuple[str, ...] = ()) -> str:
-    """What a script prints on the unix port that sees nothing but the bundle."""
+    """What a script prints on the unix port that sees nothing but the bundle.
+
+    It is written with the names of our source, and runs with those of the bundle.
+    """
     with tempfile.TemporaryDirectory() as name:
         bundle.write_slot(made, Path(name))
         program = [str(find_micropython())]
         if prefix:  # a launcher in Python: valgrind wants the interpreter itself
             program = [*prefix, sys.executable, *program]
         done = subprocess.run(
-            [*program, "-X", "heapsize=256k", "-c", script],
+            [*program, "-X", "heapsize=256k", "-c", renamed(script, made.names)],
             env={
                 **os.environ,
                 "PYTHONHASHSEED": "0",

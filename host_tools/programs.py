@@ -17,6 +17,7 @@ RESTARTS_MAX = 20  # of one program in one run; more is a fault, not an accident
 RESTART_PAUSE_S = 0.2
 STEADY_S = 5.0  # a program that fails sooner was never up: its mistake is shown, not repeated
 STOP_WAIT_S = 10.0  # from SIGTERM to SIGKILL
+RESTART_ASKED = 75  # exit code of a meter that a command or an update restarts (boards.unix)
 TAIL_LINES = 12  # of a program's output, shown when it does not stay up
 
 Event = dict[str, Any]
@@ -163,7 +164,7 @@ def wait_for(
 
 def _worth_restarting(code: int, lived_s: float) -> bool:
     """A program that was killed or stopped is started again; one that cannot start has said why."""
-    return code <= 0 or lived_s >= STEADY_S
+    return code in (0, RESTART_ASKED) or code < 0 or lived_s >= STEADY_S
 
 
 def _event_in(line: str) -> Event | None:

@@ -42,7 +42,9 @@ def shorten(trees: Trees, kept: set[str]) -> Names:
             short[name] = next(free)
     for tree in trees.values():
         Renamed(short).visit(tree)
-        shorten_arguments(tree, stays)
+    called = {name for tree in trees.values() for name in keywords(tree)}
+    for tree in trees.values():
+        shorten_arguments(tree, called | kept | set(dir(builtins)) | {"self"})
     return short
 
 
@@ -81,21 +83,31 @@ def fields(node: ast.AST) -> Iterator[ast.Constant]:
 
 
 def told(tree: ast.AST) -> set[str]:
-    """Words of strings that are no docstrings, keywords of calls, and parts of modules' names."""
+    """Words of strings, keywords of calls, and parts of modules' names.
+
+    A docstring tells no name, nor does the text of an error: nothing looks anything up by them.
+    """
     silent = {id(constant) for node in ast.walk(tree) for constant in fields(node)}
-    silent |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr):
+            silent.add(id(node.value))
+        elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            silent |= {id(part) for given in node.exc.args for part in ast.walk(given)}
     words: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
             text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
             words |= set() if id(node) in silent else set(re.findall(r"\w+", text))
-        elif isinstance(node, ast.keyword):
-            words.add(node.arg or "")
         elif isinstance(node, ast.Import):
             words |= {part for alias in node.names for part in alias.name.split(".")}
         elif isinstance(node, ast.ImportFrom):
             words |= set((node.module or "").split("."))
-    return words
+    return words | keywords(tree)
+
+
+def keywords(tree: ast.AST) -> set[str]:
+    """The names by which calls give arguments."""
+    return {node.arg or "" for node in ast.walk(tree) if isinstance(node, ast.keyword)}
 
 
 def errors(trees: Trees) -> set[str]:

@@ -55,7 +55,7 @@ def shrunk(sources: dict[str, str], kept: tuple[str, ...] = (), outside: str = "
 
 
 class _Folded(ast.NodeTransformer):
-    """Takes the branches that a device takes."""
+    """Takes the branches that a device takes; it has no annotations."""
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
@@ -66,7 +66,20 @@ class _Folded(ast.NodeTransformer):
         names = {name.split(".")[0] for name in _imports(node.body)}
         return node.handlers[0].body if names & HOST_MODULES else node
 
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        self.generic_visit(node)
         if node.value is None:
             return ast.Pass()
         return ast.Assign([node.target], node.value)

@@ -74,7 +74,15 @@ def test_a_program_that_ends_late_is_started_again(
 
 @pytest.mark.parametrize(
     ("code", "lived_s", "again"),
-    [(-9, 0.0, True), (0, 0.0, True), (1, 4.9, False), (1, 5.0, True), (1, 5.1, True)],
+    [
+        (-9, 0.0, True),
+        (0, 0.0, True),
+        (75, 0.0, True),
+        (74, 0.0, False),
+        (1, 4.9, False),
+        (1, 5.0, True),
+        (1, 5.1, True),
+    ],
 )
 def test_only_a_quick_failure_is_final(code: int, lived_s: float, again: bool) -> None:
     assert programs._worth_restarting(code, lived_s) is again
