@@ -1,7 +1,7 @@
 """A file that behaves as NOR flash does: programming clears bits, erasing sets a block to 0xFF."""
 
 BLOCK_BYTES = 4096
-_BLANK = b"\xff" * BLOCK_BYTES
+_BLANK = b"\xff" * 256  # sixteen make an erased block
 
 
 class FileFlash:
@@ -34,7 +34,8 @@ class FileFlash:
             return BLOCK_BYTES
         if request == 6:
             self._file.seek(argument * BLOCK_BYTES)
-            self._file.write(_BLANK)
+            for _ in range(0, BLOCK_BYTES, len(_BLANK)):
+                self._file.write(_BLANK)
         return 0
 
     def _open(self, path: str, log):
@@ -48,6 +49,5 @@ class FileFlash:
         if length < whole:
             log("flash", state="repaired" if length else "created", bytes_found=length)
             while length < whole:
-                piece = _BLANK[: min(BLOCK_BYTES, whole - length)]
-                length += file.write(piece)
+                length += file.write(_BLANK[: whole - length])
         return file

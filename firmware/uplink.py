@@ -304,11 +304,3 @@ class Uplink:
 
     def _go(self, event: str) -> None:
         self.state = TABLE[(self.state, event)]
-
-
-def table_as_text() -> str:
-    """The state table as docs/firmware.md has it."""
-    lines = ["| state | what happens | next state |", "|---|---|---|"]
-    for (state, event), following in TABLE.items():
-        lines.append("| " + state + " | " + event + " | " + following + " |")
-    return "\n".join(lines)

@@ -24,7 +24,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from host_tools.micropython import ROOT
-from host_tools.shrink import shrunk
+from host_tools.shrink import is_of_a_host, shrunk
 
 BUNDLE_BYTES_MAX = 60 * 1024
 BOARDS = ("unix", "esp32_devkit")
@@ -140,6 +140,9 @@ def imported(tree: ast.AST, root: Path) -> Iterator[str]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             yield from imported(ast.Module(node.orelse, []), root)
+            continue
+        if isinstance(node, ast.Try) and is_of_a_host(node):
+            yield from imported(ast.Module(node.handlers[0].body, []), root)
             continue
         names: list[str] = []
         if isinstance(node, ast.Import):

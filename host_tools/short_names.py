@@ -12,7 +12,7 @@ import builtins
 import keyword
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from host_tools.library_names import LIBRARY_NAMES
 
@@ -29,14 +29,19 @@ Names = dict[str, str]  # by the name in the source
 
 
 def shorten(trees: Trees, kept: set[str]) -> Names:
-    """Rename in place; gives the new names of what more than one function sees."""
-    shared = {name for tree in trees.values() for name in shared_names(tree)}
+    """Rename in place; gives the new names of all but arguments: path:name for what a file has
+    to itself."""
     stays = kept | FIXED | LIBRARY_NAMES | set(dir(builtins)) | errors(trees)
     for path, tree in trees.items():
         stays |= told(tree) | set(re.findall(r"\w+", path.removesuffix(".py")))
+    short: Names = {}
+    elsewhere = {name for tree in trees.values() for name in reached_from_elsewhere(tree)}
+    for path, tree in trees.items():
+        own = shorten_own(tree, stays | elsewhere)
+        short.update({f"{path}:{name}": own[name] for name in own})
+    shared = {name for tree in trees.values() for name in shared_names(tree)}
     files = Counter(name for tree in trees.values() for name in set(names(tree)))
     free = iter([n for n in _BY_COST if n not in files and n not in stays])
-    short: Names = {}
     for name in sorted(shared - stays, key=lambda name: (-files[name], name)):
         if len(name) > 2 and not name.startswith("__"):
             short[name] = next(free)
@@ -59,7 +64,7 @@ def shared_names(tree: ast.AST) -> Iterator[str]:
             yield node.attr
         elif isinstance(node, ast.Global):
             yield from node.names
-        yield from (constant.value for constant in fields(node))
+        yield from (str(constant.value) for constant in fields(node))
     for statement in outer:
         if not isinstance(statement, _DEFINITIONS):
             yield from (n.id for n in ast.walk(statement) if _stores(n))  # type: ignore[attr-defined]
@@ -72,13 +77,16 @@ def names(tree: ast.AST) -> Iterator[str]:
             name = getattr(node, field, None)
             if isinstance(name, str):
                 yield name
-        yield from (constant.value for constant in fields(node))
+        yield from (str(constant.value) for constant in fields(node))
 
 
 def fields(node: ast.AST) -> Iterator[ast.Constant]:
     """The texts of a namedtuple("Name", ("field", ...)): names, and nothing that is told."""
     if isinstance(node, ast.Call) and ast.unparse(node.func) == "namedtuple":
-        given = [*node.args[:1], *(node.args[1].elts if isinstance(node.args[1], ast.Tuple) else [])]
+        given = [
+            *node.args[:1],
+            *(node.args[1].elts if isinstance(node.args[1], ast.Tuple) else []),
+        ]
         yield from (part for part in given if isinstance(part, ast.Constant))
 
 
@@ -137,12 +145,12 @@ def _stores(node: ast.AST) -> bool:
 class Renamed(ast.NodeTransformer):
     """Gives names their other ones, wherever they stand."""
 
-    def __init__(self, short: Names) -> None:
+    def __init__(self, short: Mapping[str, str]) -> None:
         self._short = short
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         for constant in fields(node):
-            constant.value = self._short.get(constant.value, constant.value)
+            constant.value = self._short.get(str(constant.value), str(constant.value))
         for field in FIELDS:
             name = getattr(node, field, None)
             if isinstance(name, str):
@@ -152,9 +160,42 @@ class Renamed(ast.NodeTransformer):
         return super().generic_visit(node)
 
 
-def renamed(script: str, short: Names) -> str:
+def renamed(script: str, short: Mapping[str, str]) -> str:
     """A script that calls into a bundle, with the bundle's names."""
     return ast.unparse(Renamed(short).visit(ast.parse(script)))
+
+
+# ------------------------------------------------------------------ names of one file
+
+
+def reached_from_elsewhere(tree: ast.AST) -> Iterator[str]:
+    """Names that a file reaches in others, as far as names tell: attributes and imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ClassDef):  # what a class has is an attribute
+            yield from (n.name for n in node.body if isinstance(n, _DEFINITIONS))
+            yield from (n.id for n in ast.walk(node) if _stores(n))  # type: ignore[attr-defined]
+        yield from (str(constant.value) for constant in list(fields(node))[1:])
+
+
+def shorten_own(tree: ast.Module, stays: set[str]) -> Names:
+    """Rename what stands at the top of a file and is reached from no other: the same short names
+    in every file, which a device then keeps once."""
+    own: dict[str, None] = {}
+    for node in tree.body:
+        if isinstance(node, _DEFINITIONS):
+            own[node.name] = None
+        else:
+            own.update((n.id, None) for n in ast.walk(node) if _stores(n))  # type: ignore[attr-defined]
+    taken = set(names(tree)) | stays
+    free = iter([name for name in _BY_COST if name not in taken])
+    short = {name: next(free) for name in own if name not in stays and len(name) > 1}
+    Renamed(short).visit(tree)
+    return short
 
 
 # ------------------------------------------------------------------ arguments

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from host_tools.short_names import Names, Trees, names, shared_names, shorten
 
-HOST_MODULES = {"cbor2", "cryptography"}
+HOST_MODULES = {"cbor2", "cryptography", "wire.unpack"}  # tried first where there is a host
 ERRORS = "wire/errors.py"
 ROOTS = {"main", "__init__"}
 _NUMBER_NAME = re.compile(r"_?[A-Z][A-Z0-9_]*$")
@@ -54,6 +54,12 @@ def shrunk(sources: dict[str, str], kept: tuple[str, ...] = (), outside: str = "
     return Shrunk(written, short)
 
 
+def is_of_a_host(node: ast.Try) -> bool:
+    """Whether a host's library is tried there; a device takes what is done without it."""
+    tried = set(_imports(node.body))
+    return bool(HOST_MODULES & (tried | {name.split(".")[0] for name in tried}))
+
+
 class _Folded(ast.NodeTransformer):
     """Takes the branches that a device takes; it has no annotations."""
 
@@ -63,8 +69,7 @@ class _Folded(ast.NodeTransformer):
 
     def visit_Try(self, node: ast.Try) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
-        names = {name.split(".")[0] for name in _imports(node.body)}
-        return node.handlers[0].body if names & HOST_MODULES else node
+        return node.handlers[0].body if is_of_a_host(node) else node
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
         node.annotation = None

@@ -19,8 +19,6 @@ _INFO = b"openlicznik/1 frame"
 _FRAME_KEY_BYTES = 16
 
 _BLOCK = 64
-_INNER = bytes([b ^ 0x36 for b in range(256)])
-_OUTER = bytes([b ^ 0x5C for b in range(256)])
 _STATES_COPY = hasattr(hashlib.sha256(b""), "copy")  # CPython; MicroPython's cannot
 
 
@@ -33,8 +31,11 @@ def hmac_of(key: bytes) -> "Callable[[bytes], bytes]":
     if len(key) > _BLOCK:
         key = hashlib.sha256(key).digest()
     padded = key + bytes(_BLOCK - len(key))
-    inner = bytes([_INNER[b] for b in padded])
-    outer = bytes([_OUTER[b] for b in padded])
+    inner = bytearray(padded)
+    outer = bytearray(padded)
+    for at in range(_BLOCK):
+        inner[at] ^= 0x36
+        outer[at] ^= 0x5C
     if _STATES_COPY:
         return _with_states(hashlib.sha256(inner), hashlib.sha256(outer))
 

@@ -7,6 +7,11 @@ from wire.errors import Malformed, TooLarge, Unsupported
 from wire.keys import DOWN, UP
 from wire.quality import QUALITY_MAX
 
+try:
+    from wire.unpack import unpack_profile
+except ImportError:  # a device: profiles go up only, so its bundle has nothing to read them with
+    unpack_profile = None  # type: ignore[assignment]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -110,7 +115,10 @@ def decode(data: bytes, direction: int) -> "Any":
     if len(items) < 1 + len(kinds):
         raise Malformed("the message lacks a field")
     if kind is Profile:
-        return _unpack_profile(items[1 : 1 + len(kinds)])
+        fields = items[1 : 1 + len(kinds)]
+        profile = Profile(*unpack_profile(fields, _take_channels, INTERVALS_MAX))
+        _check_profile(profile)
+        return profile
     values = [_take(field, value) for field, value in zip(kinds, items[1:])]
     message = kind(*values)
     check(message)
@@ -222,10 +230,17 @@ def _pack_profile(profile: Profile) -> "list[Any]":
     """The wire's fields: energies as one byte string of varints, quality as runs."""
     p = profile
     energies = bytearray()
+    append = energies.append
     for register, row in zip(p.registers_wh, p.deltas_wh):
         varint.append(energies, register)
         for delta in row:
-            varint.append(energies, delta)
+            if delta < 0x80:  # of one byte or two, as nearly all are: without a call
+                append(delta)
+            elif delta < 0x4000:
+                append(delta & 0x7F | 0x80)
+                append(delta >> 7)
+            else:
+                varint.append(energies, delta)
     return [
         p.first,
         p.first - p.oldest,
@@ -237,36 +252,14 @@ def _pack_profile(profile: Profile) -> "list[Any]":
     ]
 
 
-_USUAL_CHANNELS = {b"\x01": (1,), b"\x01\x02": (1, 2)}
-
-
-def _unpack_profile(fields: "list[Any]") -> Profile:
-    """The profile in the wire's fields; the hot path of a gateway, so checks are written out."""
-    first, behind, start_s, capture_period_s, channels, energies, runs = fields
-    if not type(first) is type(behind) is type(start_s) is type(capture_period_s) is int:
-        raise Malformed("a number is missing")
-    if not type(channels) is type(energies) is type(runs) is bytes:
-        raise Malformed("a byte string is missing")
-    channels = _USUAL_CHANNELS.get(channels) or _take_channels(channels)
-    quality = _unpack_runs(runs)
-    row = 1 + len(quality)
-    numbers = varint.read_all(energies, row * len(channels))
-    if len(numbers) != row * len(channels):
-        raise Malformed("one energy for each interval and channel")
-    starts = range(0, len(numbers), row)
-    registers = tuple([numbers[at] for at in starts])
-    deltas = tuple([tuple(numbers[at + 1 : at + row]) for at in starts])
-    profile = Profile(
-        first, first - behind, start_s, capture_period_s, channels, registers, deltas, quality
-    )
-    _check_profile(profile)
-    return profile
-
-
 def _pack_runs(quality: "tuple[int, ...]") -> bytes:
     """Run-length quality: pairs of (count, quality), both as varints."""
     packed = bytearray()
     count = 0
+    if quality.count(quality[0]) == len(quality):  # one run: nearly every profile
+        varint.append(packed, len(quality))
+        varint.append(packed, quality[0])
+        return bytes(packed)
     for index, value in enumerate(quality):
         count += 1
         if index + 1 == len(quality) or quality[index + 1] != value:
@@ -274,25 +267,6 @@ def _pack_runs(quality: "tuple[int, ...]") -> bytes:
             varint.append(packed, value)
             count = 0
     return bytes(packed)
-
-
-def _unpack_runs(packed: bytes) -> "Any":
-    if len(packed) == 2 and 0 < packed[0] < 128 and packed[1] < 128:
-        return (packed[1],) * packed[0]  # one short run: nearly every profile
-    numbers = varint.read_all(packed, 2 * INTERVALS_MAX)
-    if len(numbers) % 2:
-        raise Malformed("a run of quality is cut short")
-    quality: list[int] = []
-    last = -1
-    for at in range(0, len(numbers), 2):
-        count, value = numbers[at], numbers[at + 1]
-        if not count or value == last:
-            raise Malformed("runs of quality are not the shortest")
-        if len(quality) + count > INTERVALS_MAX:
-            raise TooLarge("a profile has at most 2000 intervals")
-        quality.extend([value] * count)
-        last = value
-    return tuple(quality)
 
 
 # ------------------------------------------------------------------ the table of messages
