@@ -1,8 +1,9 @@
 """Compiles a board's application to an update bundle: `python -m host_tools.bundle OUT`.
 
 OUT then holds what a slot holds (wire/, firmware/, boards/ as .mpy, and WHOLE with the version), in
-root/ what lies beside the slots (main.py, start.mpy, board.txt), and manifest.json: each file's
-size and SHA-256, and the parts of the manifest as a gateway sends them.
+root/ what lies beside the slots (main.py, start.mpy, board.txt), manifest.json: each file's
+size and SHA-256, and the parts of the manifest as a gateway sends them, and names.json: what the
+short names in a meter's traceback stand for.
 
 host_tools/shrink.py leaves out what no device runs; -O3 leaves out asserts and line numbers, so
 that a traceback of a meter names files and functions. Every .mpy is bytecode of version 6 for small
@@ -222,6 +223,8 @@ def write(bundle: Bundle, board: str, out: Path) -> None:
     write_slot(bundle, out)
     write_root(board, out / "root")
     (out / "manifest.json").write_text(json.dumps(manifest_json(bundle), indent=1) + "\n")
+    names = dict(sorted(bundle.names.items()))
+    (out / "names.json").write_text(json.dumps(names, indent=1) + "\n")
 
 
 def write_slot(bundle: Bundle, folder: Path) -> None:

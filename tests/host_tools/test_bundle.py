@@ -76,6 +76,13 @@ def test_the_manifest_tells_size_and_sha256_of_every_file_of_the_slot(out: Path)
     assert b"9.9" in (out / "firmware/app.mpy").read_bytes()
 
 
+def test_the_short_names_of_a_traceback_can_be_looked_up(out: Path) -> None:
+    names = json.loads((out / "names.json").read_text())
+    assert len(names["next_frame"]) < len("next_frame")
+    assert names["boards/parts/mqtt_link.py:WHY_CA"]  # a name that one file keeps to itself
+    assert list(names) == sorted(names)
+
+
 def test_a_meter_takes_the_manifest_and_every_file_and_is_armed() -> None:
     made = compile_bundle("unix")
     parts = manifest_parts(made)
