@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         def read(self) -> "tuple[int, ...]":
             """Raw counts, one for each channel. Reading never resets them."""
 
+        # Inputs that know when pulses came have `last_ms`, ticks_ms of the newest of each channel.
         # Inputs that must be sampled have `async def run(clock)` too, which never ends.
 
     class Retained(Protocol):

@@ -52,12 +52,15 @@ class Controls:
             except FlashWorn:
                 pass  # it is in force all the same, and will be after the next start
             self._watch.config_changed(COMMAND_SET_TARIFF, now_s)
-        registers, ticks_ms = self.metering.registers, self._clock.ticks_ms()
+        pulses_in, registers = self._board.pulses, self.metering.registers
+        seen_ms = self._clock.ticks_ms()
+        last_ms = pulses_in.last_ms if hasattr(pulses_in, "last_ms") else ()
         for channel, code in enumerate(registers.channels):
             if code in ZONED:
                 raw = registers.raw[channel]
-                pulses = (raw - self._raw[channel]) % self._board.pulses.width
-                self._powers[ZONED.index(code)].seen(pulses, ticks_ms)
+                pulses = (raw - self._raw[channel]) % pulses_in.width
+                at_ms = last_ms[channel] if last_ms else seen_ms
+                self._powers[ZONED.index(code)].seen(pulses, at_ms)
                 self._raw[channel] = raw
 
     def power_w(self) -> int:

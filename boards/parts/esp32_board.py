@@ -72,7 +72,7 @@ def start_counting(pins: Pins, chip: str, memory: "RtcMemory | None") -> "tuple[
     so this cannot repeat.
     """
     channels = _CHANNELS[: len(pins.pulses)]
-    pulses = open_pulse_input(pins.pulses, channels, time.ticks_us, memory, chip)
+    pulses = open_pulse_input(pins.pulses, channels, time.ticks_ms, memory, chip)
     why = why_started()
     if pulses.wants_restart and why == "power_on":
         machine.reset()

@@ -176,7 +176,7 @@ def _setup_of(chip: str, units: int) -> int:
 def open_pulse_input(
     pins: "tuple[int, ...]",
     channels: "tuple[int, ...]",
-    ticks_us: "Callable[[], int]",
+    ticks_ms: "Callable[[], int]",
     memory: "Any" = None,
     chip: str = "",
 ) -> "PcntInput | IrqInput":
@@ -185,4 +185,4 @@ def open_pulse_input(
         return PcntInput(pins, channels, memory, chip)
     from boards.parts.irq_input import IrqInput  # not loaded where it is not needed
 
-    return IrqInput(pins, channels, ticks_us)
+    return IrqInput(pins, channels, ticks_ms)

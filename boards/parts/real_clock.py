@@ -7,7 +7,7 @@ import machine
 
 from firmware.clock import EPOCH_2000_S, Uptime, WallClock
 
-TICK_S = 5  # PCNT_WIDTH is far more than PULSES_PER_S_MAX in this and a watchdog reset together
+TICK_S = 1  # a capacitor may keep the meter alive for little more, to say its last
 
 
 LIFTED_MS = 15_000  # longer than a whole connect; then the RTC is what it was

@@ -57,6 +57,18 @@ def test_read_now_gives_registers_zones_and_power_before_its_result():
     assert (live.voltage_mv, live.current_ma, live.frequency_mhz) == ((), (), 0)
 
 
+def test_power_is_import_less_export_by_when_the_pulses_came():
+    house = a_greeted_house()
+    house.pulses.last_ms = [0, 0]
+    for look in range(1, 4):
+        house.clock.pass_ms(2000)
+        house.pulses.count(1, 1)
+        house.pulses.last_ms[0] = house.clock.ms - 200 * look  # 1800 ms apart: 2000 W
+        house.pulses.last_ms[1] = house.clock.ms
+        house.pass_s(2)
+    assert house.meter.controls.power_w() == 2000 - 1800
+
+
 def test_read_profile_sends_settled_intervals_again():
     house = a_greeted_house()
     result = house.command(COMMAND_READ_PROFILE, 1, 9)

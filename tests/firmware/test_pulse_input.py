@@ -16,7 +16,7 @@ PINS = (25, 26)
 CHANNELS = (obis.IMPORT_WH, obis.EXPORT_WH)
 
 
-def ticks_us():
+def ticks_ms():
     return 7
 
 
@@ -98,12 +98,12 @@ def test_after_the_restart_at_power_on_the_counts_go_on_and_none_was_lost():
 
 def test_an_interrupt_counts_each_edge_while_the_program_is_not_busy_and_tells_when():
     chip = Chip(pcnt=False)
-    pulses = IrqInput(PINS, CHANNELS, ticks_us)
+    pulses = IrqInput(PINS, CHANNELS, ticks_ms)
     for _ in range(100):
         chip.pulse(25)
     chip.pulse(26)
     assert pulses.read() == (100, 1)
-    assert pulses.last_us == (7, 7)
+    assert pulses.last_ms == (7, 7)
     assert not pulses.kept
 
 
@@ -111,7 +111,7 @@ def test_interrupts_beyond_the_queue_are_lost_while_the_program_is_busy():
     """At, below and above the eight that fit: why such a chip is not for settlement."""
     for burst in (SCHEDULER_DEPTH - 1, SCHEDULER_DEPTH, SCHEDULER_DEPTH + 1, 3 * SCHEDULER_DEPTH):
         chip = Chip(pcnt=False)
-        pulses = IrqInput(PINS, CHANNELS, ticks_us)
+        pulses = IrqInput(PINS, CHANNELS, ticks_ms)
         chip.stalled = True
         chip.pulse(25, burst)
         chip.stalled = False
@@ -122,9 +122,9 @@ def test_interrupts_beyond_the_queue_are_lost_while_the_program_is_busy():
 
 def test_the_input_is_chosen_by_what_chip_and_firmware_have():
     chip = Chip()
-    assert type(open_pulse_input(PINS, CHANNELS, ticks_us, RtcMemory(), chip.name)) is PcntInput
+    assert type(open_pulse_input(PINS, CHANNELS, ticks_ms, RtcMemory(), chip.name)) is PcntInput
     Chip(pcnt=False)
-    assert type(open_pulse_input(PINS, CHANNELS, ticks_us)) is IrqInput
+    assert type(open_pulse_input(PINS, CHANNELS, ticks_ms)) is IrqInput
 
 
 def test_a_watchdog_and_a_power_on_are_told_apart_from_what_restarts_on_purpose():
