@@ -110,7 +110,7 @@ class Controls:
         self._watch.config_changed(code, value)
 
     def _registers(self) -> "tuple[tuple[int, ...], tuple[int, ...]]":
-        """Codes in rising order, and their values: channels, zones, demand."""
+        """Codes in rising order, and their values: channels (below 9), zones, demand."""
         registers, demand = self.metering.registers, self.metering.demand
         rows = list(zip(registers.channels, registers.wh))
         for index, code in enumerate(ZONED):
@@ -118,5 +118,4 @@ class Controls:
                 rows.extend(zip(_ZONE_CODES[index], registers.zones_wh[index]))
         if demand.at_s:
             rows.append((obis.DEMAND_W, demand.highest_w))
-        rows.sort()
         return tuple([row[0] for row in rows]), tuple([row[1] for row in rows])

@@ -83,6 +83,7 @@ def test_a_zone_table_moves_energy_to_another_register_at_its_hour():
     assert house.command(COMMAND_SET_TARIFF, G12).code == RESULT_DONE
     assert [event.values[0] for event in events_of(house, EVENT_CONFIG_CHANGE)] == [3]
     house.measure(4)  # NOON_S is 14:00 in Poland, in the afternoon's night zone
+    assert house.meter.settings.tariff == (G12, b"")  # in force by now: nothing follows
     zones = house.meter.metering.registers.zones_wh[0]
     assert sum(zones) == house.meter.metering.registers.wh[0]
     assert (zones[0], zones[1]) == (240, 120)  # 2 x 60 before the table, 2 after 15:00
@@ -99,8 +100,8 @@ def test_a_new_capture_period_holds_from_the_next_interval_on_and_after_a_restar
     house.measure(2)
     assert len(house.events("interval")) == 2 + 1 + 3
     again = house.after_power_off()
-    again.measure(1)
-    assert len(again.events("interval")) == 3
+    again.measure(4)
+    assert len(again.events("interval")) == 12
     assert house.command(COMMAND_SET_CAPTURE_PERIOD, 700).detail == b"range"
 
 
@@ -109,6 +110,14 @@ def test_a_clock_that_a_command_sets_is_told_with_old_and_new_and_flags_the_inte
     assert house.command(COMMAND_SET_CLOCK, NOON_S + 1900).code == RESULT_DONE
     assert events_of(house, EVENT_CLOCK_SET)[-1].values == (NOON_S + 1800, NOON_S + 1900)
     assert house.meter.metering.profile.quality & quality.CLOCK_UNSYNCED
+
+
+def test_a_window_in_which_the_clock_was_set_back_is_no_maximum_demand():
+    house = a_greeted_house()
+    house.pass_s(60)
+    house.command(COMMAND_SET_CLOCK, house.clock.wall_s - 30)
+    house.measure(2)
+    assert house.meter.metering.demand.highest_w == 240
 
 
 def test_a_restart_is_answered_and_receipted_before_it_happens():

@@ -42,10 +42,12 @@ def test_an_outage_is_told_after_the_start_that_ends_it_from_when_the_meter_was_
     house = House()
     house.measure(1)
     again = house.after_power_off(away_s=3600)
-    again.pass_s(5)
+    for _ in range(3):
+        again.pass_s(5)
     again.greet()
-    outage = events_of(again, EVENT_OUTAGE)[0]
-    assert (outage.at_s, outage.values) == (NOON_S + 900, (3600,))
+    outage = events_of(again, EVENT_OUTAGE)
+    assert [(event.at_s, event.values) for event in outage] == [(NOON_S + 900, (3600,))]
+    assert again.clock.least_s == NOON_S + 900  # no right time is before the last one seen
 
 
 def test_a_watchdog_reset_is_no_outage():
@@ -62,6 +64,7 @@ def test_a_last_gasp_goes_before_everything_else_and_the_registers_are_saved_at_
     house = House(sensors=sensors)
     house.greet()
     house.measure(3)
+    house.talk()  # three intervals are in flight, and no receipt comes
     house.pulses.count(7)
     sensors.lost = True
     house.pass_s(1)
@@ -158,6 +161,32 @@ def test_a_damaged_area_of_the_flash_is_told_and_measuring_goes_on():
     assert again.events("boot")[0]["damaged_blocks"] == 1
     again.measure(1)
     assert again.events("interval")[0]["number"] == 2
+
+
+def test_what_an_input_says_of_its_counts_is_on_their_interval():
+    house = House()
+    house.meter.look(0)
+    house.pulses.flags = quality.IMPLAUSIBLE
+    house.pass_s(60)
+    house.pulses.flags = 0
+    house.measure(2)
+    grades = [event["quality"] for event in house.events("interval")]
+    assert grades[:2] == [quality.IMPLAUSIBLE, quality.MEASURED]
+
+
+def test_events_begin_anew_and_are_sent_when_their_ring_alone_was_lost():
+    house = House()
+    house.greet()
+    again = house.after_power_off()
+    again.greet()
+    flash = again.flash.after_power_on()
+    ring = again.meter._storage.events
+    at = ring._first_block * flash.block_bytes
+    end = at + ring.blocks * flash.block_bytes
+    flash.image[at:end] = b"\xff" * (end - at)
+    third = House(NOON_S, flash, again.pulses.after_power_on(), again.down_counter)
+    third.greet()
+    assert [event.values for event in events_of(third, EVENT_BOOT)] == [(1, 3)]
 
 
 def test_every_look_feeds_the_watchdog():

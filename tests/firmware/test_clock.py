@@ -1,7 +1,7 @@
 """The wall clock on ports that count from 1970 and from 2000."""
 
-from firmware.clock import EPOCH_2000_S, Timekeeper, WallClock
-from tests.support.a_meter import NOON_S
+from firmware.clock import EPOCH_2000_S, Timekeeper, Uptime, WallClock
+from tests.support.a_meter import NOON_S, FakeClock
 from wire.messages import START_S_MIN
 
 
@@ -60,3 +60,11 @@ def test_both_epochs_are_kept_and_slewed_alike():
         assert keeper.now_s() == NOON_S + 303
         kept = Timekeeper(WallClock(Port(NOON_S - epoch_s), year))
         assert kept.now_s() == NOON_S
+
+
+def test_uptime_adds_up_parts_of_seconds_and_goes_on_across_a_wrap_of_the_ticks():
+    clock = FakeClock(ticks_ms=FakeClock.PERIOD_MS - 1000)
+    uptime = Uptime(clock)
+    for step in range(1, 11):
+        clock.pass_ms(700)
+        assert uptime.s() == 700 * step // 1000

@@ -236,6 +236,9 @@ def test_a_clock_that_is_set_is_right_after_a_reset_too_whatever_year_the_port_c
         assert chip.date == (2021, 10, 15, 4, 12, 0, 0, 0)
         port.seconds = NOON_S - epoch_s + 3  # the chip's RTC runs on from there
         assert clock.now_s() == NOON_S + 3
+        chip.date = None
+        assert clock.set(NOON_S + 3)
+        assert chip.date is None  # what is right is not cut to a whole second
         assert real_clock.RealClock().now_s() == NOON_S + 3
     real_clock.time = time
 
