@@ -254,6 +254,7 @@ class Meter:
             unsettled=storage.journal.unsettled,
             damaged_blocks=blocks,
             damaged_slots=slots,
+            damaged=storage.damaged(),
             counts_lost=self.metering.counts_lost,
         )
         self.watch.started(self.clock.now_s(), self._starts, last_seen_s)

@@ -158,7 +158,8 @@ def test_a_damaged_area_of_the_flash_is_told_and_measuring_goes_on():
     again = House(NOON_S + 900, flash, house.pulses.after_power_on(), house.down_counter)
     again.greet()
     assert events_of(again, EVENT_FLASH_DAMAGE)[0].values[0] == 1
-    assert again.events("boot")[0]["damaged_blocks"] == 1
+    boot = again.events("boot")[0]
+    assert (boot["damaged_blocks"], boot["damaged"]) == (1, [("events", 1, 0, [2])])
     again.measure(1)
     assert again.events("interval")[0]["number"] == 2
 
