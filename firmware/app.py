@@ -221,10 +221,17 @@ class Meter:
         done = self.clock.receipt(message.time_s)
         if done is not None:
             self.controls.clock_set(done)
-        if self.update.confirm():
-            self.watch.updated(UPDATE_CONFIRMED)
+        self._confirm_update()
         counter, interval = message.frame_counter, message.interval
         self._board.log("receipt", frame_counter=counter, interval=interval)
+
+    def _confirm_update(self) -> None:
+        """A receipt came: the application on trial is good. A disk that fails is tried again."""
+        try:
+            if self.update.confirm():
+                self.watch.updated(UPDATE_CONFIRMED)
+        except OSError as error:
+            self._board.log("update", state="not_confirmed", why=str(error))
 
     def status(self) -> Status:
         """What the meter says of itself when it greets the gateway."""
@@ -265,7 +272,10 @@ class Meter:
             self.watch.updated(UPDATE_TRIED)
         if self.update.fell_back:
             self.watch.updated(UPDATE_FELL_BACK)
-            self.update.told()
+            try:
+                self.update.told()
+            except OSError as error:  # then the next start tells it once more
+                self._board.log("update", state="not_told", why=str(error))
 
     def _log_interval(self, interval: "Interval") -> None:
         registers = interval.registers_wh

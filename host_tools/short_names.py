@@ -13,6 +13,7 @@ import keyword
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import TypeGuard
 
 from host_tools.library_names import LIBRARY_NAMES
 
@@ -67,7 +68,7 @@ def shared_names(tree: ast.AST) -> Iterator[str]:
         yield from (str(constant.value) for constant in fields(node))
     for statement in outer:
         if not isinstance(statement, _DEFINITIONS):
-            yield from (n.id for n in ast.walk(statement) if _stores(n))  # type: ignore[attr-defined]
+            yield from (n.id for n in ast.walk(statement) if _stores(n))
 
 
 def names(tree: ast.AST) -> Iterator[str]:
@@ -138,7 +139,7 @@ def _is_error(name: str) -> bool:
     return isinstance(base, type) and issubclass(base, BaseException)
 
 
-def _stores(node: ast.AST) -> bool:
+def _stores(node: ast.AST) -> TypeGuard[ast.Name]:
     return isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
 
 
@@ -178,7 +179,7 @@ def reached_from_elsewhere(tree: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ClassDef):  # what a class has is an attribute
             yield from (n.name for n in node.body if isinstance(n, _DEFINITIONS))
-            yield from (n.id for n in ast.walk(node) if _stores(n))  # type: ignore[attr-defined]
+            yield from (n.id for n in ast.walk(node) if _stores(n))
         yield from (str(constant.value) for constant in list(fields(node))[1:])
 
 
@@ -190,7 +191,7 @@ def shorten_own(tree: ast.Module, stays: set[str]) -> Names:
         if isinstance(node, _DEFINITIONS):
             own[node.name] = None
         else:
-            own.update((n.id, None) for n in ast.walk(node) if _stores(n))  # type: ignore[attr-defined]
+            own.update((n.id, None) for n in ast.walk(node) if _stores(n))
     taken = set(names(tree)) | stays
     free = iter([name for name in _BY_COST if name not in taken])
     short = {name: next(free) for name in own if name not in stays and len(name) > 1}

@@ -11,7 +11,7 @@ what is left short names. Methods stay: a library may call them.
 import ast
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from host_tools.short_names import Names, Trees, names, shared_names, shorten
 
@@ -123,7 +123,7 @@ class _Inlined(ast.NodeTransformer):
 
 def named_numbers(tree: ast.Module, numbers: Numbers) -> dict[str, int]:
     """The names in a file that are one whole number for good, its own and imported ones."""
-    stored = [node.id for node in ast.walk(tree) if _stores(node)]  # type: ignore[attr-defined]
+    stored = [node.id for node in ast.walk(tree) if _stores(node)]
     stored += [node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)]
     found = _imported_numbers(tree, numbers)
     for node in tree.body:
@@ -145,11 +145,12 @@ def _whole_number(node: ast.expr, known: dict[str, int]) -> int | None:
         operation = isinstance(part, ast.BinOp | ast.UnaryOp | ast.operator | ast.unaryop)
         if not (constant or name or operation or isinstance(part, ast.Load)):
             return None
+    # Nothing but the whole numbers and operators of our own source gets here.
     value = eval(compile(ast.Expression(node), "", "eval"), {}, dict(known))  # noqa: S307
     return value if type(value) is int else None
 
 
-def _stores(node: ast.AST) -> bool:
+def _stores(node: ast.AST) -> TypeGuard[ast.Name]:
     return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 

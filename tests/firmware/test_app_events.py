@@ -15,6 +15,7 @@ from wire.messages import (
     EVENT_OUTAGE,
     EVENT_SAG,
     EVENT_TAMPER,
+    EVENT_UPDATE,
     Event,
     Profile,
     Status,
@@ -195,3 +196,39 @@ def test_every_look_feeds_the_watchdog():
     fed = house.board.watchdog.fed
     house.measure(1)
     assert house.board.watchdog.fed == fed + 16
+
+
+class SlotsOnABadDisk:
+    """An application on trial, or one that fell back, whose record the disk does not take."""
+
+    def __init__(self, on_trial, fell_back):
+        self.bad = True
+        self._state = (on_trial, False, fell_back)
+
+    def state(self):
+        return self._state
+
+    def size(self, path):
+        return 0
+
+    def confirm(self):
+        if self.bad:
+            raise OSError(5)
+
+
+def test_a_disk_that_takes_no_record_of_an_update_never_stops_the_meter():
+    slots = SlotsOnABadDisk(True, False)
+    house = House(slots=slots)
+    house.greet()
+    assert house.events("update")[0]["state"] == "not_confirmed"
+    assert [event.values for event in events_of(house, EVENT_UPDATE)] == [(1,)]
+    slots.bad = False
+    house.measure(1)
+    house.greet()
+    house.receipt(1)
+    house.greet()
+    assert [event.values for event in events_of(house, EVENT_UPDATE)] == [(1,), (2,)]
+    fell_back = House(slots=SlotsOnABadDisk(False, True))
+    fell_back.measure(1)
+    assert fell_back.events("update")[0]["state"] == "not_told"
+    assert len(fell_back.events("interval")) == 1

@@ -2,6 +2,7 @@
 
 from firmware.events import EVENT_BYTES, EVENT_VALUES_MAX, RAM_EVENTS_MAX, EventLog
 from firmware.journal import Journal
+from tests.support.a_meter import refused
 from tests.support.fake_flash import FakeFlash
 from wire import messages
 from wire.keys import UP
@@ -24,14 +25,6 @@ def a_log(flash, settled=0):
 def add_outages(log, count):
     for index in range(count):
         log.add(EVENT_OUTAGE, (index,), NOON_S + index, index)
-
-
-def refused(error, call):
-    try:
-        call()
-    except error:
-        return True
-    return False
 
 
 def test_events_are_numbered_for_life_and_come_out_oldest_first():

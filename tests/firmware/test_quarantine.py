@@ -9,6 +9,7 @@ from firmware.journal import (
     FlashWorn,
     Ring,
 )
+from tests.support.a_meter import refused
 from tests.support.fake_flash import CUT_SHAPES, FakeFlash, PowerCut
 
 PAYLOAD_BYTES = 24
@@ -47,14 +48,6 @@ def damage(flash, block, at=0, until=BLOCK):
 
 def block_of(flash, block):
     return bytes(flash.image[block * BLOCK : (block + 1) * BLOCK])
-
-
-def refused(error, call):
-    try:
-        call()
-    except error:
-        return True
-    return False
 
 
 def cut_next_erase(flash, shape):

@@ -3,19 +3,12 @@
 from firmware.journal import RING_BLOCKS_MIN, SLOT_OVERHEAD_BYTES
 from firmware.load_profile import INTERVAL_BYTES
 from firmware.storage import FLASH_BLOCKS_MIN, RING_NAMES, FlashTooSmall, open_storage
+from tests.support.a_meter import refused
 from tests.support.fake_flash import BLOCK_BYTES, FakeFlash
 
 MIB_BLOCKS = 256  # 1 MiB, as the boards give the meter
 DAYS_MIN = 96
 INTERVALS_A_DAY = 96  # of 15 minutes
-
-
-def refused(error, call):
-    try:
-        call()
-    except error:
-        return True
-    return False
 
 
 def payload(ring, value):

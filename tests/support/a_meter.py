@@ -46,6 +46,15 @@ def refusal_of(error: "Any", call: "Any", *arguments: "Any") -> str:
     raise AssertionError("it was not refused")
 
 
+def refused(error: "Any", call: "Any") -> bool:
+    """Whether the call raises this error."""
+    try:
+        call()
+    except error:
+        return True
+    return False
+
+
 class FakeClock:
     """Wall time, unknown when None, and ticks that wrap at 2^30 as on a 32-bit port."""
 
