@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,35 +20,146 @@ TOKEN_CHARS_MIN, TOKEN_CHARS_MAX = 16, 512
 GatewayId = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9._-]{{1,{GATEWAY_ID_CHARS_MAX}}}$")]
 
 
-class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where meters connect. Port 0 lets the system choose; the log says which."""
+Port = Annotated[int, Meta(ge=0, le=65_535)]  # 0 lets the system choose; the log says which
+Positive = Annotated[int, Meta(ge=1)]
 
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of gateway.toml. Fields that end in _file are paths, relative to the file."""
+
+
+class Endpoint(_Section, frozen=True):
+    """The door that meters connect to. With a certificate it speaks TLS and nothing else."""
+
+    enabled: bool = True
     host: str = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65_535)] = 1883
+    port: Port = 1883
+    certificate_file: str | None = None  # PEM, the chain behind it
+    key_file: str | None = None
+    client_ca_file: str | None = None  # whose client certificates are believed
+    client_certificates: Literal["off", "optional", "required"] = "off"
+    psk_file: str | None = None  # TLS-PSK, where this Python has it (3.13)
 
 
-class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Broker(_Section, frozen=True):
+    """The other door: a broker that meters publish to."""
+
+    url: str  # mqtt://host:port or mqtts://host:port
+    user: str | None = None
+    password_file: str | None = None
+    ca_file: str | None = None
+    version: Literal["3.1.1", "5"] = "3.1.1"
+    receive_maximum: Annotated[int, Meta(ge=4, le=65_535)] = 2000
+
+
+class Limits(_Section, frozen=True):
+    """What one meter, one address and all together may ask for."""
+
+    connections: Positive = 10_000
+    connections_per_address: Positive = 10_000  # many meters share an address behind a NAT
+    connects_per_minute: Positive = 30  # of one meter
+    frames_per_second: Positive = 2000  # of one meter, over a burst; then it is read more slowly
+    frames_burst: Positive = 4000
+
+
+class Store(_Section, frozen=True):
+    """The database, and the key that wraps the meters' keys in it."""
+
     path: str = "gateway.db"
     master_key_file: str = "master.key"
+    master_key_credential: str | None = None  # a systemd credential's name, instead of the file
+    keep_days: Positive = 400  # delivered frames are kept so long
 
 
-class Settlement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Settlement(_Section, frozen=True):
+    """Where batches go."""
+
     url: str
     token_file: str = "token"  # noqa: S105  (a file name)
 
 
-class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Publish(_Section, frozen=True):
+    """A broker that gets every accepted reading, for backends that read MQTT."""
+
+    url: str
+    user: str | None = None
+    password_file: str | None = None
+    ca_file: str | None = None
+    topic: str = "openlicznik"
+    formats: tuple[Literal["json", "senml"], ...] = ("json",)
+
+
+class Http(_Section, frozen=True):
+    """Metrics, health and the admin interface."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8081
+    token_file: str | None = None  # without it there is no admin interface
+
+
+class Downlink(_Section, frozen=True):
+    """How commands are carried to meters."""
+
+    expiry_s: Positive = 7 * 86_400  # of a command that says nothing else
+    retry_s: Positive = 60  # from a command to its repeat when no result came
+    backfill: bool = True  # ask meters for the intervals that are missing
+
+
+class Outages(_Section, frozen=True):
+    """When silence is an outage, and when many of them are one."""
+
+    silence_s: Positive = 3600
+    area_meters: Positive = 3
+    area_window_s: Positive = 120
+
+
+class Smtp(_Section, frozen=True):
+    """Who gets notices by e-mail."""
+
+    host: str
+    sender: str
+    recipients: tuple[str, ...]
+    port: Port = 587
+    user: str | None = None
+    password_file: str | None = None
+    tls: Literal["off", "starttls", "tls"] = "starttls"
+
+
+class Notices(_Section, frozen=True):
+    """Where outage notices go; by MQTT with [publish]."""
+
+    webhook_url: str | None = None
+    webhook_token_file: str | None = None
+    mqtt: bool = False
+    smtp: Smtp | None = None
+
+
+class Log(_Section, frozen=True):
+    """What the log looks like."""
+
     format: Literal["console", "json"] = "console"
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Config(_Section, frozen=True):
+    """The whole of gateway.toml."""
+
     gateway_id: GatewayId
+    shards: str = "00-ff"  # the meters that are ours: gateway/shards.py
     endpoint: Endpoint = Endpoint()
+    broker: Broker | None = None
+    limits: Limits = Limits()
     store: Store = Store()
     settlement: Settlement | None = None  # without it frames are kept and nothing is forwarded
+    publish: Publish | None = None
+    http: Http | None = None
+    downlink: Downlink = Downlink()
+    outages: Outages = Outages()
+    notices: Notices = Notices()
     log: Log = Log()
 
+
+_T = TypeVar("_T", bound=_Section)
 
 EXAMPLE = """\
 gateway_id = "gw-1"               # stays the same for the life of the database
@@ -134,17 +245,24 @@ def _explain(error: str) -> str:
 
 
 def _absolute(config: Config, base: Path) -> Config:
-    store = Store(
-        path=str(base / config.store.path),
-        master_key_file=str(base / config.store.master_key_file),
-    )
-    settlement = config.settlement
-    if settlement is not None:
-        _check_url(settlement.url)
-        settlement = Settlement(
-            url=settlement.url.rstrip("/"), token_file=str(base / settlement.token_file)
-        )
-    return msgspec.structs.replace(config, store=store, settlement=settlement)
+    if config.settlement is not None:
+        _check_url(config.settlement.url)
+        url = config.settlement.url.rstrip("/")
+        settlement = msgspec.structs.replace(config.settlement, url=url)
+        config = msgspec.structs.replace(config, settlement=settlement)
+    return _with_paths(config, base)
+
+
+def _with_paths(section: _T, base: Path) -> _T:
+    """Every path in a section and in those below it, made absolute."""
+    changed: dict[str, object] = {}
+    for name in section.__struct_fields__:
+        value = getattr(section, name)
+        if isinstance(value, _Section):
+            changed[name] = _with_paths(value, base)
+        elif (name == "path" or name.endswith("_file")) and value is not None:
+            changed[name] = str(base / value)
+    return msgspec.structs.replace(section, **changed)
 
 
 def _check_url(url: str) -> None:

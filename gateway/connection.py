@@ -90,7 +90,10 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.resume()
 
-    # -- the intake's side
+    # -- the intake's side (gateway.listener.Line)
+
+    def hears(self, meter: Meter) -> bool:
+        return self.subscribed and meter is self.meter
 
     def send(self, data: bytes) -> None:
         transport = self._transport
@@ -155,7 +158,7 @@ class Connection(asyncio.Protocol):
             self.endpoint.intake.refuse(self.meter.meter_id, WrongTopic.reason)
             self.close(WrongTopic.reason)
             return
-        self.endpoint.intake.take(self, packet)
+        self.endpoint.intake.take(self, self.meter, packet)
 
     def _on_subscribe(self, packet: Subscribe) -> None:
         codes = []
@@ -216,8 +219,11 @@ class Connection(asyncio.Protocol):
         intake.forget(self)
         self.endpoint.leave(self)
         log.info("meter_gone", meter_id=meter.hex_id, why=self._why)
-        if self._will is not None and self._why not in QUIET:
-            intake.record_will(meter, self._why, self._will.payload)
+        will = self._will.payload if self._will and self._why not in QUIET else None
+        if will is not None:
+            intake.record_will(meter, self._why, will)
+        for listener in intake.listeners:
+            listener.gone(meter, self._why, will)
 
     def _write_last(self, data: bytes) -> None:
         if self._transport is not None:

@@ -32,7 +32,7 @@ class Endpoint:
 
     def __init__(self, intake: Intake) -> None:
         self.intake = intake
-        intake.close_sessions = self.close_sessions
+        intake.doors.append(self.close_sessions)
         self.sessions: dict[bytes, Connection] = {}
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,11 +89,15 @@ class Endpoint:
         if older is not None:
             older.close(TAKEN_OVER)
         self.sessions[connection.meter.meter_id] = connection
+        connection.meter.line = connection
+        for listener in self.intake.listeners:
+            listener.here(connection.meter)
         log.info("meter_here", meter_id=connection.meter.hex_id)
 
     def leave(self, connection: Connection) -> None:
         if self.sessions.get(connection.meter.meter_id) is connection:
             del self.sessions[connection.meter.meter_id]
+            connection.meter.line = None
 
     async def judge(self, packet: Connect) -> tuple[int, str, Meter | None]:
         """The CONNACK code, why, and the meter when it may come in.

@@ -9,8 +9,8 @@ back from the journal: what was not committed was never accepted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+import sqlite3
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -18,29 +18,20 @@ from gateway import journal
 from gateway.acceptance import Accepted, Duplicate, accept, mark
 from gateway.errors import StoreError, StoreFull
 from gateway.journal import Group, Will, to_signed
+from gateway.listener import Line, Listener, Said
 from gateway.meter import DOWN_BLOCK_COUNTERS, Meter
 from gateway.packets import Publish, puback
 from gateway.receipts import Due, due, to_packet
 from gateway.registry import Registry
 from gateway.store import Store
+from wire import messages
+from wire.keys import UP
 
 PENDING_PUBLISHES_MAX = 8192  # in the group being gathered; beyond it sessions are not read
 RETRY_S = 1.0  # between attempts to write while the disk is full
 REFUSAL_LOG_S = 60  # one line a minute for a meter that is refused for one reason
 
 log = structlog.get_logger()
-
-
-class Session(Protocol):
-    """What the intake needs of a meter's connection."""
-
-    meter: Meter
-    subscribed: bool
-    acks: bytearray  # PUBACKs that wait for the commit
-
-    def send(self, data: bytes) -> None: ...
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
 
 
 class Intake:
@@ -52,18 +43,20 @@ class Intake:
         registry: Registry,
         clock_s: Callable[[], int],
         on_commit: Callable[[], None],
+        listeners: Sequence[Listener] = (),
     ) -> None:
         self.store, self.registry = store, registry
         self._clock_s, self._on_commit = clock_s, on_commit
-        self.close_sessions: Callable[[str], None] = lambda why: None
+        self.listeners = listeners
+        self.doors: list[Callable[[str], None]] = []  # each closes its sessions, and says why
         self.halted = False  # the store takes no writes: nobody is let in
         self.accepted = self.duplicates = self.refused = self.commits = 0
         self._wake = asyncio.Event()
         self._stopping = False
         self._group = Group(0)
-        self._touched: dict[Meter, tuple[int, Session]] = {}  # key epoch and where to answer
-        self._waiting: dict[Session, None] = {}  # sessions with acks
-        self._paused: set[Session] = set()
+        self._touched: dict[Meter, tuple[int, Line]] = {}  # key epoch and where to answer
+        self._waiting: dict[Line, None] = {}  # sessions with acks
+        self._paused: set[Line] = set()
         self._pending = 0
         self._dirty: set[Meter] = set()  # changed since the last checkpoint
         self._since_checkpoint = 0
@@ -71,30 +64,33 @@ class Intake:
 
     # -- called by sessions, on the loop
 
-    def take(self, session: Session, packet: Publish) -> None:
+    def take(self, line: Line, meter: Meter, packet: Publish) -> None:
         """Judge a frame; what follows from the verdict happens after the next commit."""
         if self.halted:
             return  # the session is being closed; without a PUBACK the meter sends again
-        now_s, meter = self._clock_s(), session.meter
+        now_s = meter.heard_s = self._clock_s()
         verdict = accept(packet.payload, packet.topic, meter, now_s)
         if isinstance(verdict, Accepted):
             mark(meter, verdict)
             self.accepted += 1
             epoch, counter = verdict.key_epoch, to_signed(verdict.frame_counter)
             self._group.rows.append((meter.meter_id, epoch, counter, now_s, verdict.message))
-            self._touched[meter] = (epoch, session)
+            self._touched[meter] = (epoch, line)
+            if verdict.span is None:
+                said = messages.decode(verdict.message, UP)
+                self._group.said.append(Said(meter, epoch, verdict.frame_counter, now_s, said))
         elif isinstance(verdict, Duplicate):
             self.duplicates += 1
-            self._touched[meter] = (verdict.key_epoch, session)
+            self._touched[meter] = (verdict.key_epoch, line)
         else:
             self.refuse(meter.meter_id, verdict.reason)
         if packet.qos:
-            session.acks += puback(packet.packet_id)
-            self._waiting[session] = None
+            line.acks += puback(packet.packet_id)
+            self._waiting[line] = None
         self._pending += 1
         if self._pending >= PENDING_PUBLISHES_MAX:
-            self._paused.add(session)
-            session.pause()
+            self._paused.add(line)
+            line.pause()
         self._wake.set()
 
     def refuse(self, meter_id: bytes, reason: str) -> None:
@@ -113,10 +109,10 @@ class Intake:
         self._group.wills.append(Will(meter.meter_id, self._clock_s(), why, message))
         self._wake.set()
 
-    def forget(self, session: Session) -> None:
-        """The session is closed: nothing can be acknowledged there any more."""
-        self._waiting.pop(session, None)
-        self._paused.discard(session)
+    def forget(self, line: Line) -> None:
+        """The line is closed: nothing can be acknowledged there any more."""
+        self._waiting.pop(line, None)
+        self._paused.discard(line)
 
     # -- the one task that commits
 
@@ -143,34 +139,43 @@ class Intake:
             group.snapshot = journal.take_snapshot(self._dirty)
         if not group.is_empty() or group.reservations:
             try:
-                await self.store.run(lambda connection: journal.commit(connection, group))
+                await self.store.run(lambda connection: self._write(connection, group))
             except StoreError as error:
                 await self._recover(group, error)
                 return
             self._committed(group)
         self._answer(acks, receipts)
+        if touched:
+            for listener in self.listeners:
+                listener.committed(touched, group.said)
 
-    def _take_acks(self) -> list[tuple[Session, bytes]]:
-        acks = [(session, bytes(session.acks)) for session in self._waiting]
-        for session, _ in acks:
-            session.acks.clear()
+    def _write(self, connection: sqlite3.Connection, group: Group) -> None:
+        journal.commit(connection, group)
+        if group.said:
+            for listener in self.listeners:
+                listener.write(connection, group.said, group.now_s)
+
+    def _take_acks(self) -> list[tuple[Line, bytes]]:
+        acks = [(line, bytes(line.acks)) for line in self._waiting]
+        for line, _ in acks:
+            line.acks.clear()
         self._waiting.clear()
         self._pending = 0
-        for session in self._paused:
-            session.resume()
+        for line in self._paused:
+            line.resume()
         self._paused.clear()
         return acks
 
     def _prepare(
-        self, group: Group, touched: dict[Meter, tuple[int, Session]]
-    ) -> list[tuple[Session, Due]]:
+        self, group: Group, touched: dict[Meter, tuple[int, Line]]
+    ) -> list[tuple[Line, Due]]:
         receipts = []
         self._since_checkpoint += len(group.rows)
-        for meter, (epoch, session) in touched.items():
+        for meter, (epoch, line) in touched.items():
             self._dirty.add(meter)
-            if not session.subscribed:
+            if not line.hears(meter):
                 continue
-            receipts.append((session, due(meter, epoch)))
+            receipts.append((line, due(meter, epoch)))
             counter = meter.down[epoch]
             if counter.is_low():
                 reserved = counter.reserved + DOWN_BLOCK_COUNTERS
@@ -188,15 +193,13 @@ class Intake:
         if group.rows:
             self._on_commit()
 
-    def _answer(
-        self, acks: list[tuple[Session, bytes]], receipts: list[tuple[Session, Due]]
-    ) -> None:
+    def _answer(self, acks: list[tuple[Line, bytes]], receipts: list[tuple[Line, Due]]) -> None:
         now_s = self._clock_s()
         answers = dict(acks)
-        for session, receipt in receipts:
-            answers[session] = answers.get(session, b"") + to_packet(receipt, now_s)
-        for session, data in answers.items():
-            session.send(data)
+        for line, receipt in receipts:
+            answers[line] = answers.get(line, b"") + to_packet(receipt, now_s)
+        for line, data in answers.items():
+            line.send(data)
 
     # -- when the store takes no writes
 
@@ -204,7 +207,8 @@ class Intake:
         self.halted = True
         event = "disk_full" if isinstance(error, StoreFull) else "store_failed"
         log.error(event, error=str(error), frames=len(group.rows), next="meters send them again")
-        self.close_sessions("store_failed")
+        for close_sessions in self.doors:
+            close_sessions("store_failed")
         self._drop_pending(group)
         while not self._stopping:
             await asyncio.sleep(RETRY_S)
@@ -217,6 +221,8 @@ class Intake:
             self.registry.restore(rebuilt)
             self.halted = False
             log.info("store_recovered")
+            for listener in self.listeners:
+                listener.recovered()
             return
 
     def _drop_pending(self, group: Group) -> None:

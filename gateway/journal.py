@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from gateway.errors import DamagedStore
 from gateway.intervals import Intervals
+from gateway.listener import Said
 from gateway.meter import Meter, Progress
 from gateway.window import NEW, Window
 from wire.errors import WireError
@@ -53,6 +54,7 @@ class Group:
     rows: list[tuple[bytes, int, int, int, bytes]] = field(default_factory=list)
     refusals: dict[tuple[bytes, str], int] = field(default_factory=dict)
     wills: list[Will] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
     reservations: list[tuple[int, bytes, int]] = field(default_factory=list)
     snapshot: Snapshot | None = None
 
@@ -70,7 +72,8 @@ def commit(connection: sqlite3.Connection, group: Group) -> None:
         )
     if group.reservations:
         connection.executemany(
-            "UPDATE meter_key SET down_reserved = ? WHERE meter_id = ? AND key_epoch = ?",
+            "UPDATE meter_key SET down_reserved = max(down_reserved, ?)"
+            " WHERE meter_id = ? AND key_epoch = ?",
             group.reservations,
         )
     for (meter_id, reason), frames in group.refusals.items():
@@ -93,6 +96,29 @@ def _write_snapshot(connection: sqlite3.Connection, snapshot: Snapshot) -> None:
     connection.executemany("INSERT OR REPLACE INTO window VALUES (?, ?, ?, ?)", snapshot.windows)
     connection.executemany("INSERT OR REPLACE INTO interval VALUES (?, ?, ?)", snapshot.intervals)
     connection.execute("UPDATE checkpoint SET journal_id = ?", (last_id(connection),))
+
+
+class Row(NamedTuple):
+    """A frame in the journal."""
+
+    journal_id: int
+    meter_id: bytes
+    key_epoch: int
+    frame_counter: int
+    received_s: int
+    message: bytes
+
+
+def read_rows(connection: sqlite3.Connection, after_id: int, rows_max: int) -> list[Row]:
+    """The frames after this one in the order of their ids, which have no gaps."""
+    return [
+        Row(row[0], row[1], row[2], to_unsigned(row[3]), row[4], row[5])
+        for row in connection.execute(
+            "SELECT id, meter_id, key_epoch, frame_counter, received_s, message FROM journal"
+            " WHERE id > ? ORDER BY id LIMIT ?",
+            (after_id, rows_max),
+        )
+    ]
 
 
 def last_id(connection: sqlite3.Connection) -> int:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gateway.intervals import Intervals
 from gateway.window import Window
 from wire import topics
 from wire.keys import EpochKey
+
+if TYPE_CHECKING:
+    from gateway.listener import Line
 
 DOWN_BLOCK_COUNTERS = 1024  # reserved durably at a time; a restart gives up what was left
 
@@ -51,8 +56,10 @@ class Meter:
         "down",
         "down_topic",
         "gone_topic",
+        "heard_s",
         "hex_id",
         "keys",
+        "line",
         "meter_id",
         "progress",
         "up_topic",
@@ -67,6 +74,8 @@ class Meter:
         self.progress = progress
         self.keys: dict[int, EpochKey] = {}
         self.down: dict[int, DownCounter] = {}
+        self.heard_s = 0  # when its latest frame came, whatever the verdict; 0 since the start
+        self.line: Line | None = None  # where it can be reached now
 
     def __repr__(self) -> str:
         return f"Meter({self.hex_id})"

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import zstandard
 
+from gateway import journal
 from gateway.errors import DamagedStore
-from gateway.journal import to_signed, to_unsigned
+from gateway.journal import Row, to_signed
 from wire import batch as wire_batch
 from wire import messages, obis
 from wire.errors import TooLarge, WireError
@@ -21,8 +22,6 @@ from wire.keys import UP
 FREEZE_ROWS_MAX = wire_batch.BATCH_PROFILES_MAX
 ZSTD_LEVEL = 3
 REJECTION_CHARS_MAX = 500
-
-Row = tuple[int, bytes, int, int, int, bytes]  # a journal row
 
 
 class Frozen(NamedTuple):
@@ -47,11 +46,7 @@ def next_frozen(connection: sqlite3.Connection) -> Frozen | None:
 
 def read_rows(connection: sqlite3.Connection) -> list[Row]:
     """The journal rows that are in no batch yet, as many as one batch takes."""
-    return connection.execute(
-        "SELECT id, meter_id, key_epoch, frame_counter, received_s, message FROM journal"
-        " WHERE id > ? ORDER BY id LIMIT ?",
-        (_last_frozen(connection), FREEZE_ROWS_MAX),
-    ).fetchall()
+    return journal.read_rows(connection, _last_frozen(connection), FREEZE_ROWS_MAX)
 
 
 def build(gateway_id: str, rows: list[Row]) -> Frozen:
@@ -147,7 +142,7 @@ def _profile(row: Row) -> wire_batch.Profile | None:
     return wire_batch.Profile(
         meter_id=meter_id.hex(),
         key_epoch=key_epoch,
-        frame_counter=to_unsigned(frame_counter),
+        frame_counter=frame_counter,
         received_s=received_s,
         first=decoded.first,
         start_s=decoded.start_s,

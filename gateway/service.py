@@ -17,6 +17,8 @@ from gateway.config import Config, Log, read_token
 from gateway.endpoint import Endpoint
 from gateway.forwarder import Forwarder
 from gateway.intake import Intake
+from gateway.listener import Listener
+from gateway.news import News
 from gateway.registry import Registry, read_master_key
 from gateway.store import Store
 
@@ -65,6 +67,7 @@ class Service:
             await self.store.run(self.registry.check_master_key)
             self.registry.restore(await self.store.run(journal.rebuild))
             self._make()
+            await self.news.start()
             endpoint = self.config.endpoint
             self.port = await self.endpoint.start(endpoint.host, endpoint.port)
         except BaseException:
@@ -72,6 +75,7 @@ class Service:
             raise
         self._intake_task = asyncio.create_task(self.intake.run())
         self._tasks.append(self._intake_task)
+        self._tasks.append(asyncio.create_task(self.news.run()))
         if self.forwarder is not None:
             self._tasks.append(asyncio.create_task(self.forwarder.run()))
         else:
@@ -86,8 +90,10 @@ class Service:
                 clock_s, random.SystemRandom().random,
             )  # fmt: skip
         notify = self.forwarder.notify if self.forwarder is not None else lambda: None
-        self.intake = Intake(self.store, self.registry, clock_s, notify)
+        self.listeners: list[Listener] = []
+        self.intake = Intake(self.store, self.registry, clock_s, notify, self.listeners)
         self.endpoint = Endpoint(self.intake)
+        self.news = News(self.store, self.listeners)
 
     async def wait(self) -> None:
         """Return when a part of the gateway ended, which none does by itself; raises its error."""

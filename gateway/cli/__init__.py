@@ -1,0 +1,1 @@
+"""The gateway's command line: one file for each noun."""

@@ -1,0 +1,1 @@
+-- Schema 2: the journal in segments, one for each group commit.

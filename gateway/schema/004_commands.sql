@@ -1,0 +1,1 @@
+-- Schema 4: commands to meters, their bundles and schedules.

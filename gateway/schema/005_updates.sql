@@ -1,0 +1,1 @@
+-- Schema 5: applications for meters and their roll-out in waves.

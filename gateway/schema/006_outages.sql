@@ -1,0 +1,1 @@
+-- Schema 6: events of meters, outages, notices, and how well meters communicate.

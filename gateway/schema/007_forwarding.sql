@@ -1,0 +1,1 @@
+-- Schema 7: parked profiles, and how far readings were published.
