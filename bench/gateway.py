@@ -1,198 +1,193 @@
-"""Endpoint -> open -> replay check -> FULL commit -> PUBACK, beside a naive script, same readings.
+"""Endpoint -> open -> replay check -> FULL commit -> PUBACK, beside what people write.
 
-Both get them one interval a message, as home-made meters send them, and 24 a message, as our
-frames have them. All in the same run, in turn; the figures are medians. Only the ratios mean
-something on another machine.
+Everything in the same run, in turn; the figures are medians. Only the ratios mean something on
+another machine. CPU is of the process that is measured; the load has the rest.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
-import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 
-from bench.mqtt_load import INTERVALS, meter_key
-from gateway import registry, store
+from bench.gateway_programs import (
+    Round,
+    a_gateway,
+    broker_round,
+    event,
+    gateway_round,
+    poison_round,
+    program,
+)
+from bench.mqtt_load import a_profile, meter_key
+from wire import frame, messages, topics
+from wire.keys import UP, EpochKey
 
 ROUNDS = 3
-METERS = 200
-FRAMES = 12_000
-ROOT = Path(__file__).resolve().parents[1]
+FAT = "gateway, 8 connections, 2000 in flight"
+MANY = "gateway, 200 connections, 32 in flight"
+THIN = "gateway, 1000 connections, 1 in flight"
+FAT_24 = "the first, 24 intervals a message"
+FAT_TLS = "the first, with TLS"
+DEAF = "the third, without receipts"
+THIN_TLS = "the third, with TLS"
+TWO = "the first, 2 processes, meters split"
+PAHO = "paho, manual ack, our acceptance, store"
+NAIVE = "naive, commit per message"
+NAIVE_WAL = "naive, commit per message, WAL"
+NAIVE_100 = "naive, commit per 100 messages, WAL"
+NAIVE_24 = "naive, 24 intervals a message"
 
-CONFIG = 'gateway_id = "bench"\n[endpoint]\nport = 0\n[log]\nformat = "json"\nlevel = "info"\n'
+POISON_LOAD = (200, 60_000, 32)
+IDLE_METERS = 1000
+HELD_METERS = 5000
 
 
-OURS_SINGLE = "gateway, an interval a message"
-OURS = "gateway, 24 intervals a message"
-NAIVE_SINGLE = "naive, an interval a message"
-NAIVE_SINGLE_WAL = "naive, an interval a message, WAL"
-NAIVE = "naive, 24 intervals a message"
-NAIVE_WAL = "naive, 24 intervals a message, WAL"
-NAIVE_100 = "the same, one commit per 100 messages"
+def plan(scale: int) -> dict[str, Callable[[], Round]]:
+    """What is measured, in the order of the table; `scale` 100 is the published run."""
 
+    def times(frames: int) -> int:
+        return max(2000, frames * scale // 100 // 2000 * 2000)
 
-class Round(NamedTuple):
-    messages: int
-    intervals: int
-    seconds: float
-    cpu_s: float
+    naive = "bench.naive"
+    return {
+        FAT: lambda: gateway_round(8, times(80_000), 2000),
+        MANY: lambda: gateway_round(200, times(40_000), 32),
+        THIN: lambda: gateway_round(1000, times(40_000), 1),
+        DEAF: lambda: gateway_round(1000, times(40_000), 1, deaf=True),
+        FAT_TLS: lambda: gateway_round(8, times(80_000), 2000, tls=True),
+        THIN_TLS: lambda: gateway_round(1000, times(20_000), 1, tls=True),
+        TWO: lambda: gateway_round(8, times(160_000), 2000, shards=2),
+        PAHO: lambda: broker_round(
+            ["bench.paho_gateway", "--meters", "8"], 8, times(16_000), "--single", "--sealed"
+        ),
+        NAIVE: lambda: broker_round([naive], 8, times(4_000) // 24, "--single", split=True),
+        NAIVE_WAL: lambda: broker_round(
+            [naive, "--wal"], 8, times(8_000) // 24, "--single", split=True
+        ),
+        NAIVE_100: lambda: broker_round(
+            [naive, "--wal", "--commit-every", "100"],
+            8,
+            times(24_000) // 24,
+            "--single",
+            split=True,
+        ),
+        FAT_24: lambda: gateway_round(8, times(40_000), 2000, single=False),
+        NAIVE_24: lambda: broker_round([naive], 8, times(4_000)),
+    }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--frames", type=int, default=FRAMES)
-    parser.add_argument("--meters", type=int, default=METERS)
+    parser.add_argument("--scale", type=int, default=100, help="per cent of the frames")
+    parser.add_argument("--only", help="rows whose name has this in it")
     chosen = parser.parse_args(arguments if arguments is not None else [])
-    frames = chosen.frames - chosen.frames % chosen.meters
-    few = max(chosen.meters, frames // INTERVALS)  # as many messages, not a run of minutes
-    plan: dict[str, Callable[[], Round]] = {
-        OURS_SINGLE: lambda: gateway_round(chosen.meters, frames, single=True),
-        NAIVE_SINGLE: lambda: naive_round(chosen.meters, few, "--single"),
-        NAIVE_SINGLE_WAL: lambda: naive_round(chosen.meters, few, "--single", wal=True),
-        OURS: lambda: gateway_round(chosen.meters, frames),
-        NAIVE: lambda: naive_round(chosen.meters, frames),
-        NAIVE_WAL: lambda: naive_round(chosen.meters, frames, wal=True),
-        NAIVE_100: lambda: naive_round(chosen.meters, frames, wal=True, commit_every=100),
-    }
-    rows: dict[str, list[Round]] = {name: [] for name in plan}
+    work = {n: w for n, w in plan(chosen.scale).items() if chosen.only is None or chosen.only in n}
+    rows: dict[str, list[Round]] = {name: [] for name in work}
+    calibration = []
     for _ in range(chosen.rounds):
-        for name, work in plan.items():
-            rows[name].append(work())
-    print(f"{frames} frames from {chosen.meters} meters, 2 registers; medians of")
-    print(f"{chosen.rounds} interleaved rounds. gateway: a connection for each meter, every frame")
-    print("opened and checked, receipts sealed. naive: one connection, plain JSON.")
+        for name, measure in work.items():
+            rows[name].append(measure())
+        calibration.append(open_us())
+    print(
+        f"2 registers, an interval a message where nothing else is said; medians of {chosen.rounds}"
+    )
+    print(
+        "interleaved rounds. gateway: every frame opened and checked, committed, receipts sealed."
+    )
+    print(f"wire.frame.open alone, between the rounds: {statistics.median(calibration):.1f} us")
     print_table(rows)
+    if chosen.only is None:
+        print_poison(chosen.rounds)
+        print_connections()
     return 0
 
 
 def print_table(rows: dict[str, list[Round]]) -> None:
-    """Messages and intervals a second, CPU, and how many times faster the gateway is.
-
-    By message: beside the gateway with as many intervals in a message. By interval: beside the
-    gateway as it is used, 24 in a frame.
-    """
-    print(f"{'':38}{'messages/s':>11}{'intervals/s':>12}{'CPU us/msg':>11}", end="")
-    print(f"{'by message':>12}{'by interval':>12}")
-    by_interval = _median(r.intervals / r.seconds for r in rows[OURS])
-    by_message = 0.0
+    """Messages a second, CPU, latency, and how many times as fast the first row is."""
+    print(f"{'':40}{'messages/s':>11}{'intervals/s':>12}{'CPU us/msg':>11}{'p99 ms':>8}", end="")
+    print(f"{'first is':>10}")
+    first = next(iter(rows.values()))
+    by_message = _median(r.messages / r.seconds for r in first)
     for name, rounds in rows.items():
         messages = _median(r.messages / r.seconds for r in rounds)
         intervals = _median(r.intervals / r.seconds for r in rounds)
         cpu_us = _median(1e6 * r.cpu_s / r.messages for r in rounds)
-        if name in (OURS, OURS_SINGLE):
-            by_message = messages
-        print(f"{name:38}{messages:>11,.0f}{intervals:>12,.0f}{cpu_us:>11.1f}", end="")
-        print(f"{by_message / messages:>11.1f}x{by_interval / intervals:>11.1f}x")
+        p99_ms = _median(r.p99_ms for r in rounds)
+        print(f"{name:40}{messages:>11,.0f}{intervals:>12,.0f}{cpu_us:>11.1f}", end="")
+        print(f"{p99_ms:>8.0f}" if p99_ms else f"{'-':>8}", end="")
+        print(f"{by_message / messages:>9.1f}x")
 
 
-def gateway_round(meters: int, frames: int, *, single: bool = False) -> Round:
-    """A real gateway process on an empty database."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        config = folder / "gateway.toml"
-        config.write_text(CONFIG)
-        _register(folder, meters)
-        with _program("gateway", "run", "--config", str(config)) as gateway:
-            port = int(_event(gateway, "port"))
-            _drain(gateway)
-            load = ["bench.mqtt_load", "meters", "--port", str(port), "--meters", str(meters)]
-            load += ["--frames", str(frames), *(["--single"] if single else [])]
-            with _program(*load) as source:
-                intervals = frames * (1 if single else INTERVALS)
-                return Round(frames, intervals, *_measure(source, gateway))
+def print_poison(rounds: int) -> None:
+    """What a bad meter costs the others: their rate beside it, of their rate without it."""
+    rates: dict[str, list[float]] = {how: [] for how in ("none", "wrong_key", "flood", "malformed")}
+    for _ in range(rounds):
+        for how, found in rates.items():
+            one = poison_round(*POISON_LOAD, how)
+            found.append(one.messages / one.seconds)
+    alone = statistics.median(rates.pop("none"))
+    for how, found in rates.items():
+        print(
+            f"beside a bad meter ({how}): {statistics.median(found) / alone:.0%} of the rate alone"
+        )
 
 
-def naive_round(
-    meters: int, frames: int, *options: str, wal: bool = False, commit_every: int = 1
-) -> Round:
-    """The naive script on an empty database, with the readings of so many frames."""
-    messages = frames * (INTERVALS if "--single" in options else 1)
-    with tempfile.TemporaryDirectory() as name:
-        load = ("bench.mqtt_load", "broker", "--meters", str(meters), "--frames", str(frames))
-        with _program(*load, *options) as source:
-            port = int(_event(source, "port"))
-            database = str(Path(name) / "naive.db")
-            how = ["--commit-every", str(commit_every), *(["--wal"] if wal else [])]
-            with _program("bench.naive", str(port), database, *how) as script:
-                return Round(messages, frames * INTERVALS, *_measure(source, script))
+def print_connections() -> None:
+    """What connections cost that do nothing."""
+    for tls in (False, True):
+        bytes_each = idle_bytes(IDLE_METERS, tls=tls)
+        print(
+            f"an idle connection{', TLS' if tls else '':5}: {bytes_each / 1024:.1f} KiB of memory"
+        )
+    print(f"{HELD_METERS} connections held: {held(HELD_METERS):,.0f} MiB in all")
 
 
-def _register(folder: Path, meters: int) -> None:
-    registry.write_master_key(folder / "master.key")
-    keeper = registry.Registry(registry.read_master_key(folder / "master.key"))
-    connection = store.connect(folder / "gateway.db")
-    connection.execute("BEGIN")
-    keeper.check_master_key(connection)
-    for number in range(meters):
-        meter_id, key, password = meter_key(number)
-        keeper.add(connection, registry.NewMeter(meter_id.hex(), key.hex(), 0, password), 0)
-    connection.execute("COMMIT")
-    connection.close()
+def idle_bytes(meters: int, *, tls: bool) -> float:
+    """Memory of the gateway for each meter that is connected and silent (RSS)."""
+    with a_gateway(range(meters), tls=tls) as gateway:
+        before = psutil.Process(gateway.process.pid).memory_info().rss
+        options = ["--ca", gateway.ca] if tls else []
+        with _joined(gateway.port, meters, *options):
+            after: int = psutil.Process(gateway.process.pid).memory_info().rss
+    return float(after - before) / meters
 
 
-def _measure(source: subprocess.Popen[str], worker: subprocess.Popen[str]) -> tuple[float, float]:
-    """Seconds from the first push to the last PUBACK, and of the worker's CPU."""
-    _event(source, "ready")
-    before = _cpu_s(worker.pid)
-    assert source.stdin is not None
-    source.stdin.write("go\n")
-    source.stdin.flush()
-    seconds = _event(source, "seconds")
-    return seconds, _cpu_s(worker.pid) - before
-
-
-def _cpu_s(pid: int) -> float:
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
-
-
-def _event(process: subprocess.Popen[str], name: str) -> float:
-    """Read the process's output up to the object that has this field."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        fields = json.loads(line)
-        if name in fields:
-            return float(fields[name])
-    raise RuntimeError(f"a program of the benchmark ended before it said {name}")
-
-
-def _drain(process: subprocess.Popen[str]) -> None:
-    """Read the log on, so that a full pipe does not stop the process."""
-    assert process.stdout is not None
-    threading.Thread(target=process.stdout.read, daemon=True).start()
+def held(meters: int) -> float:
+    """MiB of a gateway with so many connections, all of which still stand after a while."""
+    with a_gateway(range(meters)) as gateway, _joined(gateway.port, meters):
+        time.sleep(2)
+        process = psutil.Process(gateway.process.pid)
+        established = [c for c in process.net_connections("tcp") if c.status == "ESTABLISHED"]
+        assert len(established) == meters, f"{len(established)} of {meters} connections held"
+        return float(process.memory_info().rss) / 2**20
 
 
 @contextmanager
-def _program(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait(timeout=10)
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+def _joined(port: int, meters: int, *options: str) -> Iterator[None]:
+    """So many meters, connected and subscribed, that send nothing."""
+    load = ("meters", "--port", str(port), "--meters", str(meters), "--frames", "0", *options)
+    with program("bench.mqtt_load", *load) as source:
+        event(source, "ready")
+        yield
+
+
+def open_us() -> float:
+    """What opening one frame costs here and now: the yardstick of the CPU column."""
+    meter_id, key, _ = meter_key(0)
+    up, epoch_key = topics.up(meter_id), EpochKey(0, key)
+    sealed = frame.seal(epoch_key, UP, 1, up, messages.encode(a_profile(1, 1)))
+    started, times = time.perf_counter(), 20_000
+    for _ in range(times):
+        frame.open(epoch_key, sealed, up)
+    return 1e6 * (time.perf_counter() - started) / times
 
 
 def _median(values: Iterator[float]) -> float:

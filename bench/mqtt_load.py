@@ -1,27 +1,39 @@
 """The load of the gateway's benchmark: prepares packets, pushes them, counts PUBACKs; one process.
 
-`meters PORT` plays many meters against an endpoint. `broker` plays a broker that pushes the same
-number of messages to one subscriber, and prints its port. Both wait for a line on standard input
-before they push, and print one JSON object with the seconds from the first push to the last PUBACK.
+`meters` plays many meters against an endpoint, `broker` a broker that pushes as many messages to
+one subscriber and prints its port. Both wait for a line on standard input before they push, and
+print one JSON object: seconds from the first push to the last PUBACK, and how long frames waited.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import hashlib
 import json
+import re
+import select
+import socket
+import ssl
 import sys
 import time
+from collections import deque
+from collections.abc import Iterable
+from functools import lru_cache
 
 from gateway import packets
+from gateway.open_files import raise_limit
 from wire import frame, messages, topics
 from wire.keys import UP, EpochKey
 
 START_S = 1_634_256_000
 INTERVALS = 24  # six hours in one frame, and in one JSON message
-CHUNK_FRAMES = 16
 BROKER_WINDOW = 2000
+JOIN_TIMEOUT_S = 120.0
+READ_BYTES = 65_536
+
+_PUBACKS = re.compile(rb"(?:\x40\x02..)+", re.DOTALL).match
 
 
 def meter_key(number: int) -> tuple[bytes, bytes, str]:
@@ -41,6 +53,21 @@ def a_profile(index: int, intervals: int = INTERVALS) -> messages.Profile:
     )
 
 
+@lru_cache(maxsize=100_000)
+def _message(index: int, intervals: int) -> bytes:
+    return messages.encode(a_profile(index, intervals))
+
+
+def sealed(number: int, frames: int, intervals: int, *, wrong: bool = False) -> Iterable[bytes]:
+    """The PUBLISH packets of one meter, with its frames, or with frames under a wrong key."""
+    meter_id, key, _ = meter_key(number)
+    key = bytes(32) if wrong else key
+    up, epoch_key = topics.up(meter_id), EpochKey(0, key)
+    for index in range(frames):
+        made = frame.seal(epoch_key, UP, index, up, _message(index, intervals))
+        yield packets.publish(up, made, index % 60_000 + 1)
+
+
 def one_as_json(meter_id: bytes, profile: messages.Profile, index: int) -> bytes:
     """One interval as a home-made meter sends it when the interval ends."""
     used, given = profile.deltas_wh[0][index], profile.deltas_wh[1][index]
@@ -57,82 +84,130 @@ def all_as_json(meter_id: bytes, profile: messages.Profile) -> bytes:
     return json.dumps(fields | {"registers": start, "readings": readings}).encode()
 
 
-class MeterLine(asyncio.Protocol):
-    """One meter: connects, subscribes, keeps two chunks in flight."""
+class MeterLine:
+    """One meter: connects, subscribes, keeps `window` frames in flight, times each half of them.
 
-    def __init__(
-        self, number: int, frames: int, intervals: int, joined: asyncio.Queue[MeterLine]
-    ) -> None:
-        meter_id, key, self._password = meter_key(number)
-        self._id, self._frames, self._joined = meter_id, frames, joined
-        self._rest, self._acked, self._sent = b"", 0, 0
-        self._chunks = _sealed_chunks(meter_id, EpochKey(0, key), frames, intervals)
-        self.done = asyncio.get_running_loop().create_future()
+    Bare sockets under one epoll, not asyncio: what the load spends, the gateway cannot have.
+    """
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport, name = transport, self._id.hex()
-        packet = packets.Connect(name, name, self._password.encode(), 60, True, None)
+    def __init__(self, number: int, pushed: list[bytes], window: int) -> None:
+        self._id, _, self._password = meter_key(number)
+        self._chunk, self._frames, self._acked, self._sent = max(1, window // 2), len(pushed), 0, 0
+        self._chunks = [
+            b"".join(pushed[at : at + self._chunk]) for at in range(0, len(pushed), self._chunk)
+        ]
+        self._at_once = 2 if window > 1 else 1
+        self._rest, self._out, self._flights = b"", b"", deque[float]()
+        self.waits_s: list[float] = []
+
+    def join(self, port: int, context: ssl.SSLContext | None, *, deaf: bool) -> int:
+        """Connect and subscribe (a deaf meter does not: no receipts); the socket's number."""
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=JOIN_TIMEOUT_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            self._socket = context.wrap_socket(self._socket)
+        name = self._id.hex()
+        packet = packets.Connect(name, name, self._password.encode(), 600, True, None)
         down = ((topics.down(self._id), 1),)
-        transport.write(packets.connect(packet) + packets.subscribe(packets.Subscribe(1, down)))
+        hello, welcome = packets.connect(packet), packets.connack(packets.ACCEPTED)
+        if not deaf:
+            hello += packets.subscribe(packets.Subscribe(1, down))
+            welcome += packets.suback(1, [0])
+        self._socket.sendall(hello)
+        answer = b""
+        while len(answer) < len(welcome):
+            data = self._socket.recv(len(welcome) - len(answer))
+            assert data, "the gateway closed a connection"
+            answer += data
+        assert answer == welcome, "not let in"
+        self._socket.setblocking(False)
+        return self._socket.fileno()
 
-    def data_received(self, data: bytes) -> None:
+    def push(self) -> None:
+        """Begin."""
+        for _ in range(self._at_once):
+            self._push_chunk()
+        self.write()
+
+    def write(self) -> None:
+        """Send what waits, as far as the socket takes it."""
+        while self._out:
+            try:
+                self._out = self._out[self._socket.send(self._out) :]
+            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                return
+
+    def read(self) -> bool:
+        """Take what came; True when everything is acknowledged."""
+        try:
+            while True:
+                data = self._socket.recv(READ_BYTES)
+                assert data, "the gateway closed a connection"
+                self._count(data)
+                if len(data) < READ_BYTES and not isinstance(self._socket, ssl.SSLSocket):
+                    break
+        except (BlockingIOError, ssl.SSLWantReadError):
+            pass  # that was all
+        self._go_on()
+        self.write()
+        return self._acked == self._frames
+
+    def _count(self, data: bytes) -> None:
         data, at = self._rest + data, 0
         while len(data) - at >= 4:
-            if data[at] == 0x40:
-                self._acked += 1
-                at += 4
+            acks = _PUBACKS(data, at)
+            if acks is not None:
+                self._acked += (acks.end() - at) // 4
+                at = acks.end()
                 continue
             size = data[at + 1] & 0x7F | (data[at + 2] << 7 if data[at + 1] & 0x80 else 0)
             stop = at + 2 + (data[at + 1] >> 7) + size
             if stop > len(data):
                 break
-            if data[at] == 0x90:
-                self._joined.put_nowait(self)
-            assert data[at] != 0x20 or data[at + 3] == 0, "not let in"
-            at = stop
+            at = stop  # a receipt
         self._rest = data[at:]
-        self._fill()
-        if self._acked == self._frames and not self.done.done():
-            self.done.set_result(None)
 
-    def push(self) -> None:
-        self._transport.write(b"".join(self._chunks[:2]))
-        self._sent = 2
-
-    def _fill(self) -> None:
-        while self._sent and self._sent < len(self._chunks):
-            if self._sent * CHUNK_FRAMES - self._acked > CHUNK_FRAMES:
-                return
-            self._transport.write(self._chunks[self._sent])
+    def _push_chunk(self) -> None:
+        if self._sent < len(self._chunks):
+            self._out += self._chunks[self._sent]
+            self._flights.append(time.perf_counter())
             self._sent += 1
 
+    def _go_on(self) -> None:
+        while self._flights:
+            landed = self._sent - len(self._flights) + 1
+            if self._acked < min(landed * self._chunk, self._frames):
+                return
+            self.waits_s.append(time.perf_counter() - self._flights.popleft())
+            self._push_chunk()
 
-def _sealed_chunks(meter_id: bytes, key: EpochKey, frames: int, intervals: int) -> list[bytes]:
-    up = topics.up(meter_id)
-    sealed = []
-    for index in range(frames):
-        made = frame.seal(key, UP, index, up, messages.encode(a_profile(index, intervals)))
-        sealed.append(packets.publish(up, made, index % 60_000 + 1))
-    return [b"".join(sealed[at : at + CHUNK_FRAMES]) for at in range(0, frames, CHUNK_FRAMES)]
 
-
-async def play_meters(port: int, meters: int, frames: int, *, single: bool) -> None:
+def play_meters(numbers: range, how: argparse.Namespace) -> None:
     """Many meters against the endpoint."""
-    joined: asyncio.Queue[MeterLine] = asyncio.Queue()
-    loop, lines = asyncio.get_running_loop(), []
-    for number in range(meters):
-        line = MeterLine(number, frames // meters, 1 if single else INTERVALS, joined)
-        await loop.create_connection(lambda line=line: line, "127.0.0.1", port)  # type: ignore[misc]
-        lines.append(line)
-    for _ in range(meters):
-        await asyncio.wait_for(joined.get(), 10)
-    await _wait_for_go()
-    started = time.perf_counter()
+    raise_limit()
+    context = ssl.create_default_context(cafile=how.ca) if how.ca else None
+    if context is not None:
+        context.check_hostname = False
+    each, intervals = how.frames // len(numbers), 1 if how.single else INTERVALS
+    pushed = {n: list(sealed(n, each, intervals, wrong=how.wrong_key)) for n in numbers}
+    lines = [MeterLine(number, pushed[number], how.window) for number in numbers]
+    by_number = {line.join(how.port, context, deaf=how.deaf): line for line in lines}
+    _wait_for_go()
+    poll = select.epoll()
+    for number in by_number:
+        poll.register(number, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
+    started, waiting = time.perf_counter(), len(lines) if each else 0
     for line in lines:
         line.push()
-    await asyncio.gather(*(line.done for line in lines))
-    print(json.dumps({"seconds": time.perf_counter() - started}), flush=True)
+    done: set[int] = set()
+    while len(done) < waiting:
+        for number, _ in poll.poll():
+            if by_number[number].read():
+                done.add(number)
+    seconds = time.perf_counter() - started
+    waits_s = sorted(wait for line in lines for wait in line.waits_s)
+    p99_s = waits_s[len(waits_s) * 99 // 100] if waits_s else 0.0
+    print(json.dumps({"seconds": seconds, "p99_ms": 1000 * p99_s}), flush=True)
 
 
 def _json_packets(meters: int, frames: int, *, single: bool) -> list[bytes]:
@@ -149,9 +224,15 @@ def _json_packets(meters: int, frames: int, *, single: bool) -> list[bytes]:
     return pushed
 
 
-async def play_broker(meters: int, frames: int, *, single: bool) -> None:
-    """A broker with one subscriber, who gets the readings of the frames as JSON at QoS 1."""
-    pushed = _json_packets(meters, frames, single=single)
+def _sealed_packets(meters: int, frames: int, *, single: bool) -> list[bytes]:
+    """The same frames as `meters` pushes, in turn; their packet ids are of one connection."""
+    intervals = 1 if single else INTERVALS
+    by_meter = [list(sealed(number, frames // meters, intervals)) for number in range(meters)]
+    return [packet for turn in zip(*by_meter, strict=True) for packet in turn]
+
+
+async def play_broker(pushed: list[bytes]) -> None:
+    """A broker with one subscriber, who gets these packets at QoS 1."""
     ended = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -159,14 +240,15 @@ async def play_broker(meters: int, frames: int, *, single: bool) -> None:
         writer.write(packets.connack(packets.ACCEPTED))
         subscribe = await _packet(reader)
         writer.write(packets.suback(int.from_bytes(subscribe[:2], "big"), [1]))
-        await _wait_for_go()
+        await asyncio.to_thread(_wait_for_go)
         started, acked, sent = time.perf_counter(), 0, 0
-        while acked < len(pushed):
-            while sent < len(pushed) and sent - acked < BROKER_WINDOW:
-                writer.write(pushed[sent])
-                sent += 1
-            data = await reader.readexactly(4)
-            acked += data[0] == 0x40
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while acked < len(pushed):
+                while sent < len(pushed) and sent - acked < BROKER_WINDOW:
+                    writer.write(pushed[sent])
+                    sent += 1
+                data = await reader.readexactly(4)
+                acked += data[0] == 0x40
         print(json.dumps({"seconds": time.perf_counter() - started}), flush=True)
         writer.close()
         ended.set()
@@ -183,9 +265,9 @@ async def _packet(reader: asyncio.StreamReader) -> bytes:
     return await reader.readexactly(head[1])
 
 
-async def _wait_for_go() -> None:
+def _wait_for_go() -> None:
     print(json.dumps({"ready": True}), flush=True)
-    await asyncio.to_thread(sys.stdin.readline)
+    sys.stdin.readline()
 
 
 def main() -> None:
@@ -193,16 +275,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=["meters", "broker"])
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="number of the first meter")
     parser.add_argument("--meters", type=int, required=True)
     parser.add_argument("--frames", type=int, required=True)
+    parser.add_argument("--window", type=int, default=32, help="in flight for each meter")
     parser.add_argument("--single", action="store_true", help="one interval a message")
-    arguments = parser.parse_args()
-    if arguments.part == "meters":
-        asyncio.run(
-            play_meters(arguments.port, arguments.meters, arguments.frames, single=arguments.single)
-        )
+    parser.add_argument("--sealed", action="store_true", help="the broker pushes our frames")
+    parser.add_argument("--deaf", action="store_true", help="meters do not listen for receipts")
+    parser.add_argument("--wrong-key", action="store_true", help="every frame has a bad seal")
+    parser.add_argument("--ca", help="PEM: speak TLS")
+    how = parser.parse_args()
+    if how.part == "meters":
+        numbers = range(how.first, how.first + how.meters)
+        play_meters(numbers, how)
     else:
-        asyncio.run(play_broker(arguments.meters, arguments.frames, single=arguments.single))
+        make = _sealed_packets if how.sealed else _json_packets
+        asyncio.run(play_broker(make(how.meters, how.frames, single=how.single)))
 
 
 if __name__ == "__main__":

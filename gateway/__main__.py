@@ -1,168 +1,105 @@
-"""The command line: run, meters add, meters list, trace, init."""
+"""The command line: `run` here, every other noun in its own file of gateway/cli."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
+import importlib
+import os
 import sqlite3
 import sys
-import time
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from gateway import config as config_file
-from gateway import queries, registry, service, store
-from gateway.errors import GatewayError, UsageError
-from wire.topics import METER_ID_BYTES
+from gateway.errors import GatewayError
 
-DEFAULT_CONFIG = "gateway.toml"
+NAME = "openlicznik-gateway"  # for shell completion; from a clone it is `python -m gateway`
+# Each is a file of gateway/cli, loaded when it is asked for; these two are commands by themselves.
+COMMANDS = ("init", "trace")
+NOUNS = (
+    "meters", "keys", "command", "schedule", "update", "outages", "quality", "export", "parked",
+    "audit", "certs",
+)  # fmt: skip
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="OpenLicznik gateway: takes sealed frames from meters, carries them to settlement.",
+    epilog="Example: init, then run --check-config, then meters add < meter.json, then run."
+    " Every command takes --config FILE (gateway.toml here when it is not given).",
+)
+
+
+@app.callback()
+def root() -> None:
+    """OpenLicznik gateway: takes sealed frames from meters, carries them to settlement."""
+
+
+@app.command(epilog="Example: run --check-config --config /etc/openlicznik/gateway.toml")
+def run(
+    config: Annotated[
+        Path,
+        typer.Option(
+            "--config", metavar="FILE", help="gateway.toml", envvar="OPENLICZNIK_GATEWAY_CONFIG"
+        ),
+    ] = Path("gateway.toml"),
+    check_config: Annotated[
+        bool, typer.Option("--check-config", help="name every mistake, and do not run")
+    ] = False,
+) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reads certificates again."""
+    if check_config:
+        _check(config)
+        return
+    loaded = config_file.load(config)
+    from gateway import service  # half a second that the other commands need not wait
+
+    asyncio.run(service.run(loaded, os.environ))
+
+
+def _check(path: Path) -> None:
+    from gateway import checking
+
+    problems = checking.problems(path)
+    if problems:
+        for problem in problems:
+            _complain(problem)
+        raise typer.Exit(2)
+    typer.echo(f"{path}: good")
+
+
+def _complain(text: object) -> None:
+    typer.echo(f"gateway: {text}", err=True)
+
+
+def _mount(word: str) -> None:
+    """Load the file of the command that is asked for; all of them for help and completion."""
+    known = (*COMMANDS, *NOUNS)
+    for name in [word] if word in (*known, "run") else known:
+        if name in known:
+            module = importlib.import_module(f"gateway.cli.{name}")
+            app.add_typer(module.app, name=name if name in NOUNS else None)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0; 2 for a mistake in usage or configuration, 1 for what went wrong otherwise."""
-    arguments = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    _mount(next((word for word in words if not word.startswith("-")), ""))
     try:
-        code: int = arguments.command(arguments)
-        return code
+        app(args=words, prog_name=NAME)
     except GatewayError as error:
-        print(f"gateway: {error}", file=sys.stderr)
+        _complain(error)
         return error.exit_code
     except sqlite3.Error as error:
-        print(f"gateway: {store.explain(error)}", file=sys.stderr)
+        from gateway import store
+
+        _complain(store.explain(error))
         return 1
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """The gateway itself."""
-    config = config_file.load(arguments.config)
-    if arguments.check_config:
-        registry.read_master_key(Path(config.store.master_key_file))
-        if config.settlement is not None:
-            config_file.read_token(Path(config.settlement.token_file))
-        print(f"{arguments.config}: good")
-        return 0
-    service.set_up_log(config.log)
-    asyncio.run(service.run(config))
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0
-
-
-def meters_add(arguments: argparse.Namespace) -> int:
-    """Register the meter on standard input; a running gateway finds it at its CONNECT."""
-    config = config_file.load(arguments.config)
-    master_key = registry.read_master_key(Path(config.store.master_key_file))
-    new = registry.parse_new_meter(sys.stdin.buffer.read(registry.NEW_METER_BYTES_MAX + 1))
-    keeper = registry.Registry(master_key)
-    connection = store.connect(Path(config.store.path))
-
-    def add(connection: sqlite3.Connection) -> None:
-        keeper.check_master_key(connection)
-        keeper.add(connection, new, int(time.time()))
-
-    try:
-        store.transact(connection, add)
-    finally:
-        connection.close()
-    print(f"meter {new.meter_id} added")
-    return 0
-
-
-def meters_list(arguments: argparse.Namespace) -> int:
-    """Every registered meter with its refusals."""
-    connection = _look(arguments)
-    try:
-        meters = queries.list_meters(connection)
-    finally:
-        connection.close()
-    if arguments.json:
-        print(json.dumps(meters))
-        return 0
-    for meter in meters:
-        refused = " ".join(f"{why}={count}" for why, count in _refused(meter).items())
-        print(f"{meter['meter_id'] or 'unknown meters':16}  refused: {refused or 'none'}")
-    return 0
-
-
-def trace(arguments: argparse.Namespace) -> int:
-    """Where one frame went."""
-    meter_id = _meter_id(arguments.meter_id)
-    if not 0 <= arguments.frame_counter < 1 << 64:
-        raise UsageError("a frame counter is a number from 0 to 2^64 - 1")
-    connection = _look(arguments)
-    try:
-        found = queries.trace(connection, meter_id, arguments.frame_counter)
-    finally:
-        connection.close()
-    if found is None:
-        raise GatewayError(
-            f"frame {arguments.frame_counter} of meter {arguments.meter_id} is not in the journal;"
-            " `meters list` shows what was refused"
-        )
-    if arguments.json:
-        print(json.dumps(found))
-    else:
-        for name, value in found.items():
-            print(f"{name:16} {value}")
-    return 0
-
-
-def init(arguments: argparse.Namespace) -> int:
-    """Write a first gateway.toml and the master key it names."""
-    path: Path = arguments.config
-    if path.exists():
-        raise UsageError(f"{path}: exists already; init writes only what is not there")
-    registry.write_master_key(path.resolve().parent / "master.key")
-    try:
-        path.write_text(config_file.EXAMPLE)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; choose another folder") from None
-    print(f"wrote {path} and master.key; next: python -m gateway run --config {path}")
-    return 0
-
-
-def _look(arguments: argparse.Namespace) -> sqlite3.Connection:
-    return store.connect_read_only(Path(config_file.load(arguments.config).store.path))
-
-
-def _refused(meter: dict[str, object]) -> dict[str, int]:
-    refused = meter["refused"]
-    assert isinstance(refused, dict)
-    return refused
-
-
-def _meter_id(text: str) -> bytes:
-    try:
-        meter_id = bytes.fromhex(text)
-    except ValueError:
-        meter_id = b""
-    if len(meter_id) != METER_ID_BYTES or len(text) != 2 * METER_ID_BYTES:
-        raise UsageError("a meter id is 16 hex digits")
-    return meter_id
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gateway", description="OpenLicznik gateway")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(group: argparse._SubParsersAction[argparse.ArgumentParser], name: str,
-            command: object, text: str) -> argparse.ArgumentParser:  # fmt: skip
-        made = group.add_parser(name, help=text, description=text)
-        made.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE")
-        made.set_defaults(command=command)
-        return made
-
-    started = add(commands, "run", run, "run the gateway")
-    started.add_argument("--check-config", action="store_true", help="check and do not run")
-    add(commands, "init", init, "write a first gateway.toml and a master key")
-    meters = commands.add_parser("meters", help="register and list meters")
-    actions = meters.add_subparsers(required=True, metavar="ACTION")
-    add(actions, "add", meters_add, "register the meter given as one JSON object on standard input")
-    listing = add(actions, "list", meters_list, "list meters and what was refused of them")
-    listing.add_argument("--json", action="store_true")
-    tracing = add(commands, "trace", trace, "show where a frame went")
-    tracing.add_argument("meter_id", metavar="METER_ID")
-    tracing.add_argument("frame_counter", metavar="FRAME_COUNTER", type=int)
-    tracing.add_argument("--json", action="store_true")
-    return parser
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def accept(frame: bytes, topic: str, meter: Meter, now_s: int) -> Accepted | Dup
         if direction != UP:
             return Refused(WRONG_DIRECTION)
         key = meter.keys.get(key_epoch)
-        if key is None:
+        if key is None or key_epoch < meter.epoch_min:
             return Refused(UnknownEpoch.reason)
         look = meter.progress.window(key_epoch).look(frame_counter)
         if look == BELOW:

@@ -85,8 +85,9 @@ class Publish(_Section, frozen=True):
     user: str | None = None
     password_file: str | None = None
     ca_file: str | None = None
-    topic: str = "openlicznik"
-    formats: tuple[Literal["json", "senml"], ...] = ("json",)
+    topic: Annotated[str, Meta(pattern=r"^[\w-]+(/[\w-]+)*$", max_length=200)] = "openlicznik"
+    formats: Annotated[tuple[Literal["json", "senml"], ...], Meta(min_length=1)] = ("json",)
+    enterprise: Positive = 32_473  # IANA private enterprise number in SenML names; this: examples
 
 
 class Http(_Section, frozen=True):
@@ -95,6 +96,8 @@ class Http(_Section, frozen=True):
     host: str = "127.0.0.1"
     port: Port = 8081
     token_file: str | None = None  # without it there is no admin interface
+    certificate_file: str | None = None  # PEM; with a token needed beyond loopback
+    key_file: str | None = None
 
 
 class Downlink(_Section, frozen=True):
@@ -109,6 +112,7 @@ class Outages(_Section, frozen=True):
     """When silence is an outage, and when many of them are one."""
 
     silence_s: Positive = 3600
+    grace_s: Positive = 60  # a session that died with its last will and is back within it
     area_meters: Positive = 3
     area_window_s: Positive = 120
 
@@ -123,13 +127,14 @@ class Smtp(_Section, frozen=True):
     user: str | None = None
     password_file: str | None = None
     tls: Literal["off", "starttls", "tls"] = "starttls"
+    ca_file: str | None = None  # PEM; without it, whom this computer believes
 
 
 class Notices(_Section, frozen=True):
     """Where outage notices go; by MQTT with [publish]."""
 
     webhook_url: str | None = None
-    webhook_token_file: str | None = None
+    webhook_token_file: str | None = None  # the secret that signs each notice
     mqtt: bool = False
     smtp: Smtp | None = None
 
@@ -161,26 +166,6 @@ class Config(_Section, frozen=True):
 
 _T = TypeVar("_T", bound=_Section)
 
-EXAMPLE = """\
-gateway_id = "gw-1"               # stays the same for the life of the database
-
-[endpoint]
-host = "127.0.0.1"
-port = 1883
-
-[store]
-path = "gateway.db"
-master_key_file = "master.key"    # wraps the meters' keys; back it up apart from the database
-
-# [settlement]                    # where batches go; without it they wait in the database
-# url = "http://127.0.0.1:8080"
-# token_file = "token"            # mode 0600, the same token as the settlement service has
-
-[log]
-format = "console"                # or "json"
-level = "info"                    # debug, info, warning, error
-"""
-
 
 def load(path: Path) -> Config:
     """The configuration with its paths made absolute. Raises ConfigError, one line, next step."""
@@ -192,7 +177,7 @@ def load(path: Path) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}; correct that line") from None
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {_explain(str(error))}") from None
+        raise ConfigError(f"{path}: {explain(str(error))}") from None
     return _absolute(config, path.resolve().parent)
 
 
@@ -232,7 +217,8 @@ def read_token(path: Path) -> str:
     return token
 
 
-def _explain(error: str) -> str:
+def explain(error: str) -> str:
+    """What msgspec says of a wrong key, in our words, with the next step."""
     where = re.search(r"at `\$\.?(.*?)`$", error)
     inside = f"{where[1]}." if where and where[1] else ""
     unknown = re.search(r"unknown field `(.*?)`", error)

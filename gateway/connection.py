@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 10.0  # from the TCP connection to an accepted CONNECT
 CLOSE_TIMEOUT_S = 5.0  # to take our last bytes
+READ_BYTES = 65_536  # read at once
 KEEP_ALIVE_FACTOR = 1.5  # MQTT-3.1.2-24
 IDLE_S_MAX = 24 * 3600.0  # also for a keep-alive of 0, which would hold dead connections for ever
 WRITE_BYTES_MAX = 65_536  # a meter that does not read what we write is let go
@@ -32,16 +33,25 @@ TAKEN_OVER, STOPPED, DISCONNECTED = "taken_over", "stopped", "disconnected"
 STORE_FAILED, SLOW_READER, LINE_LOST = "store_failed", "slow_reader", "line_lost"
 QUIET = {TAKEN_OVER, STOPPED, DISCONNECTED, STORE_FAILED}
 
+# Why a connection is not read; each ends by itself, and it is read again when all have.
+_ADMISSION, _INTAKE, _WRITING, _PACE = "admission", "intake", "writing", "pace"
+
+# Every connection reads into this one and is done with it before the next: asyncio's loops on
+# selectors fill it and call buffer_updated at once. A buffer for each would be most of its memory.
+# As a view, because TLS slices it to read record after record, and a slice must not be a copy.
+_buffer = memoryview(bytearray(READ_BYTES))
+
 log = structlog.get_logger()
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One meter's connection: WAIT_CONNECT -> ADMITTING -> OPEN -> CLOSED."""
 
     meter: Meter  # from OPEN on
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
+        self._now = endpoint.now
         self.state = WAIT_CONNECT
         self.subscribed = False
         self.acks = bytearray()
@@ -51,10 +61,10 @@ class Connection(asyncio.Protocol):
         self._will: Will | None = None
         self._deadline = endpoint.now() + CONNECT_TIMEOUT_S
         self._silence_s = 0.0
-        self._paused = False
+        self._unread: set[str] = set()  # why it is not read
         self._why = LINE_LOST
 
-    # -- asyncio.Protocol
+    # -- asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -63,10 +73,19 @@ class Connection(asyncio.Protocol):
         if not self.endpoint.let_in(self):
             self.close(TOO_MANY)
 
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(_buffer[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
-        if self.state == OPEN:
-            self._deadline = self.endpoint.now() + self._silence_s
+        """Frames first, which is nearly always all there is; then whatever else is there."""
         try:
+            if self.state == OPEN:
+                data = self._take_frames(data)
+                if not data:
+                    return
             for packet in self._decoder.feed(data):
                 if type(packet) is Publish and self.state == OPEN:
                     self._on_publish(packet)
@@ -77,6 +96,27 @@ class Connection(asyncio.Protocol):
         except MqttError as error:
             self._refuse_mqtt(error.reason)
 
+    def _take_frames(self, data: bytes) -> bytes:
+        """Hand the frames at the head of the stream to the intake; returns what is behind them."""
+        now, meter, intake = self._now(), self.meter, self.endpoint.intake
+        self._deadline = now + self._silence_s
+        frames: list[bytes] = []
+        acks = bytearray()
+        rest = self._decoder.take_run(data, meter.up_field, frames, acks)
+        if frames:
+            intake.take_frames(self, meter, frames, acks)
+            wait_s = intake.pace.after(meter, len(frames), now)
+            if wait_s:
+                self._slow_down(wait_s)
+        return rest
+
+    def _slow_down(self, wait_s: float) -> None:
+        """A meter beyond its rate is not read for a while; TCP holds what it sends meanwhile."""
+        if _PACE not in self._unread:
+            self.endpoint.intake.slowed += 1
+            self._hold(_PACE)
+            asyncio.get_running_loop().call_later(wait_s, self._read_again, _PACE)
+
     def connection_lost(self, error: Exception | None) -> None:
         was, self.state = self.state, CLOSED
         self._transport = None
@@ -85,10 +125,10 @@ class Connection(asyncio.Protocol):
             self._ended()
 
     def pause_writing(self) -> None:
-        self.pause()
+        self._hold(_WRITING)
 
     def resume_writing(self) -> None:
-        self.resume()
+        self._read_again(_WRITING)
 
     # -- the intake's side (gateway.listener.Line)
 
@@ -105,15 +145,23 @@ class Connection(asyncio.Protocol):
         transport.write(data)
 
     def pause(self) -> None:
-        self._paused = True
+        self._hold(_INTAKE)
+
+    def resume(self) -> None:
+        self._read_again(_INTAKE)
+
+    def _hold(self, why: str) -> None:
+        """Do not read it until `why` has ended."""
+        self._unread.add(why)
         if self._transport is not None:
             self._transport.pause_reading()
 
-    def resume(self) -> None:
-        self._paused = False
-        if self._transport is not None and not self._transport.is_closing():
-            self._deadline = max(self._deadline, self.endpoint.now() + self._silence_s)
-            self._transport.resume_reading()
+    def _read_again(self, why: str) -> None:
+        self._unread.discard(why)
+        if self._unread or self._transport is None or self._transport.is_closing():
+            return
+        self._deadline = max(self._deadline, self.endpoint.now() + self._silence_s)
+        self._transport.resume_reading()
 
     # -- packets
 
@@ -131,11 +179,15 @@ class Connection(asyncio.Protocol):
 
     def _on_connect(self, packet: Connect) -> None:
         self.state = ADMITTING
-        self.pause()
+        self._hold(_ADMISSION)
         self.endpoint.spawn(self._admit(packet))
 
+    async def judge(self, packet: Connect) -> tuple[int, str, Meter | None]:
+        """The CONNACK code, why, and the meter when it may come in: gateway/door.py knows."""
+        raise NotImplementedError
+
     async def _admit(self, packet: Connect) -> None:
-        code, reason, meter = await self.endpoint.judge(packet)
+        code, reason, meter = await self.judge(packet)
         if self.state != ADMITTING:
             return  # closed meanwhile
         if meter is None:
@@ -147,7 +199,7 @@ class Connection(asyncio.Protocol):
         self._silence_s = min(wanted_s, IDLE_S_MAX) if wanted_s else IDLE_S_MAX
         self.endpoint.take_over(self)
         self.send(packets.connack(packets.ACCEPTED))
-        self.resume()
+        self._read_again(_ADMISSION)
         held, self._held = self._held, []
         for waiting in held:
             if self.state == OPEN:
@@ -159,6 +211,9 @@ class Connection(asyncio.Protocol):
             self.close(WrongTopic.reason)
             return
         self.endpoint.intake.take(self, self.meter, packet)
+        wait_s = self.endpoint.intake.pace.after(self.meter, 1, self._now())
+        if wait_s:
+            self._slow_down(wait_s)
 
     def _on_subscribe(self, packet: Subscribe) -> None:
         codes = []
@@ -197,7 +252,7 @@ class Connection(asyncio.Protocol):
         if self.state == CLOSED:
             if now >= self._deadline and self._transport is not None:
                 self._transport.abort()
-        elif now >= self._deadline and not (self._paused and self.state == OPEN):
+        elif now >= self._deadline and not (self._unread and self.state == OPEN):
             self.close("keep_alive" if self.state == OPEN else "connect_timeout")
 
     def close(self, why: str) -> None:
@@ -217,12 +272,12 @@ class Connection(asyncio.Protocol):
     def _ended(self) -> None:
         intake, meter = self.endpoint.intake, self.meter
         intake.forget(self)
-        self.endpoint.leave(self)
+        out_of_reach = self.endpoint.leave(self)
         log.info("meter_gone", meter_id=meter.hex_id, why=self._why)
         will = self._will.payload if self._will and self._why not in QUIET else None
         if will is not None:
             intake.record_will(meter, self._why, will)
-        for listener in intake.listeners:
+        for listener in intake.listeners if out_of_reach else ():
             listener.gone(meter, self._why, will)
 
     def _write_last(self, data: bytes) -> None:

@@ -51,3 +51,27 @@ class StoreFull(StoreError):
 
 class MeterExists(UsageError):
     """A meter with this id is registered already: choose another id, or keep the one there."""
+
+
+class CommandRefused(UsageError):
+    """A command is not queued, or not changed; `reason` names why, the text what to do."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(f"{reason}: {text}")
+        self.reason = reason
+
+
+class BrokerLost(GatewayError):
+    """A broker is not reached or the connection to it ended: it is tried again by itself."""
+
+
+class BrokerRefused(GatewayError):
+    """A broker does not let us in, or not where we must be: correct what the text names."""
+
+
+class PublishLost(GatewayError):
+    """The connection to the broker ended before it acknowledged: send the same again."""
+
+
+class PublishRefused(PublishLost):
+    """The broker will not take this publish, however often it comes: set it aside."""

@@ -4,87 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import NamedTuple
 
 import aiohttp
 import structlog
 
-from gateway import outbox
+from gateway import attempts, outbox
+from gateway.attempts import CODINGS, DELIVERED, POISON, RETRY, Reply, Timing, read_answer
+from gateway.audit import Act
 from gateway.errors import StoreError
+from gateway.listener import Listener
 from gateway.outbox import Frozen
 from gateway.store import Store
 from wire import batch as wire_batch
-from wire.errors import Malformed
 
-REQUEST_S = 60.0
 CONNECT_S = 10.0
 ANSWER_BYTES_MAX = 1024 * 1024
-BACKOFF_BASE_S, BACKOFF_CAP_S = 0.5, 60.0
-RETRY_AFTER_S_MAX = 3600.0
-LINGER_S = 0.2  # lets a few commits share a batch
-
-DELIVERED, RETRY, REFUSED, POISON = "delivered", "retry", "refused", "poison"
-
-_RETRY = {408, 409, 425, 429}  # time-out, original still running, too early, too many
-_POISON = {400, 413, 422}  # this batch will never be taken; others may
+PARKED_METERS_MAX = 8  # of so many in a row nothing is taken: it is not they who are wrong
 
 log = structlog.get_logger()
 
 
-class Timing(NamedTuple):
-    """How long to wait, in seconds; tests shorten it."""
-
-    request_s: float = REQUEST_S
-    base_s: float = BACKOFF_BASE_S
-    cap_s: float = BACKOFF_CAP_S
-    linger_s: float = LINGER_S
-
-
-class Reply(NamedTuple):
-    """What an attempt came to."""
-
-    outcome: str
-    why: str
-    retry_after_s: float = 0.0
-    answer: wire_batch.Answer | None = None
-
-
-def outcome_of(status: int) -> str:
-    """What an HTTP status means for the batch that was sent."""
-    if 200 <= status < 300:
-        return DELIVERED
-    if status in _RETRY or status >= 500:
-        return RETRY
-    return POISON if status in _POISON else REFUSED
-
-
-def backoff_s(attempt: int, chance: float, timing: Timing) -> float:
-    """Full jitter: anywhere between nothing and an exponentially growing, capped bound.
-
-    `chance` is in [0, 1); attempt counts from 0. Gateways that failed together do not return
-    together.
-    """
-    return chance * min(timing.cap_s, timing.base_s * 2.0 ** min(attempt, 32))
-
-
-def retry_after_s(header: str | None, now: datetime) -> float:
-    """RFC 9110 section 10.2.3: seconds or a date; 0 when missing, past or not understood."""
-    if header is None:
-        return 0.0
-    if header.isascii() and header.isdigit() and len(header) <= 9:
-        seconds = float(header)
-    else:
-        try:
-            seconds = (parsedate_to_datetime(header) - now).total_seconds()
-        except (ValueError, TypeError):
-            return 0.0
-    return min(max(seconds, 0.0), RETRY_AFTER_S_MAX)
-
-
-class Forwarder:
+class Forwarder(Listener):
     """One loop: freeze, send until there is an answer, note it."""
 
     def __init__(
@@ -101,11 +44,16 @@ class Forwarder:
         self._headers = {
             "Authorization": f"Bearer {token}",
             "Content-Type": "application/json",
-            "Content-Encoding": "zstd",
+            "Accept-Encoding": "identity",  # answers are small, and read as they come
         }
         self._clock_s, self._chance, self._timing = clock_s, chance, timing
+        self._coding = CODINGS[0]
+        self._rows_max = outbox.FREEZE_ROWS_MAX
+        self._parked_meters = set[str]()  # of profiles parked since something was taken last
+        self._behind = False  # the journal had more than one batch takes
         self._more = asyncio.Event()
         self._more.set()  # what an earlier run left
+        self.requests = Counter[str]()  # by HTTP status, or by what went wrong instead
 
     def __repr__(self) -> str:
         return f"Forwarder({self._url})"
@@ -113,6 +61,11 @@ class Forwarder:
     def notify(self) -> None:
         """There are new journal rows."""
         self._more.set()
+
+    def acted(self, act: Act) -> None:
+        """Somebody may have had a parked profile sent again."""
+        if act.action == "parked.retry":
+            self._more.set()
 
     async def run(self) -> None:
         """Until cancelled. A batch in flight then is sent again, under its key, by the next run."""
@@ -128,7 +81,7 @@ class Forwarder:
                 except StoreError as error:
                     log.error("outbox_failed", error=str(error))
                     self._more.set()  # what was to be frozen still is
-                    await asyncio.sleep(backoff_s(failures, self._chance(), self._timing))
+                    await asyncio.sleep(attempts.backoff_s(failures, self._chance(), self._timing))
                     failures += 1
 
     async def _next(self) -> Frozen | None:
@@ -136,17 +89,17 @@ class Forwarder:
         frozen = await self.store.run(outbox.next_frozen)
         if frozen is not None:
             return frozen
-        await self._more.wait()
-        await asyncio.sleep(self._timing.linger_s)
+        if not self._behind:
+            await self._more.wait()
+            await asyncio.sleep(self._timing.linger_s)
         self._more.clear()
-        rows = await self.store.run(outbox.read_rows)
+        rows_max = self._rows_max
+        rows = await self.store.run(lambda connection: outbox.read_rows(connection, rows_max))
+        self._behind = len(rows) == rows_max
         if not rows:
             return None
-        if len(rows) == outbox.FREEZE_ROWS_MAX:
-            self._more.set()
         new = await asyncio.to_thread(outbox.build, self._gateway_id, rows)
-        if new.last_id != rows[-1][0]:
-            self._more.set()
+        self._behind |= new.last_id != rows[-1].journal_id
         now_s = self._clock_s()
         batch_id = await self.store.run(lambda connection: outbox.freeze(connection, new, now_s))
         return new._replace(batch_id=batch_id) if new.profiles else None
@@ -154,55 +107,99 @@ class Forwarder:
     async def _deliver(self, session: aiohttp.ClientSession, frozen: Frozen) -> None:
         attempt = 0
         while True:
+            coding = self._coding
             reply = await self._send(session, frozen)
-            if reply.outcome in (DELIVERED, POISON):
+            if reply.outcome == DELIVERED or (reply.outcome == POISON and frozen.profiles > 1):
                 await self._finish(frozen, reply)
                 return
-            wait_s = self._wait_s(attempt, reply)
-            log.log(
-                logging.ERROR if reply.outcome == REFUSED else logging.WARNING,
-                "settlement_waits",
-                batch_id=frozen.batch_id,
-                why=reply.why,
-                attempt=attempt,
-                wait_s=round(wait_s, 2),
-            )
-            await asyncio.sleep(wait_s)
+            if reply.outcome == POISON and await self._may_park(frozen, attempt):
+                await self._finish(frozen, reply)
+                return
+            if coding == self._coding:
+                await self._pause(frozen, reply, attempt)
             attempt += 1
+
+    async def _pause(self, frozen: Frozen, reply: Reply, attempt: int) -> None:
+        wait_s = self._wait_s(attempt, reply)
+        log.log(
+            logging.WARNING if reply.outcome == RETRY else logging.ERROR,
+            "settlement_waits",
+            batch_id=frozen.batch_id,
+            why=reply.why,
+            attempt=attempt,
+            wait_s=round(wait_s, 2),
+        )
+        await asyncio.sleep(wait_s)
+
+    async def _may_park(self, frozen: Frozen, attempt: int) -> bool:
+        """Whether to park a profile that stands alone, rather than to send it once more.
+
+        Profiles of many meters, one after another: something is wrong with settlement, or before
+        it. Then each is sent twice with a long pause between, so a whole backlog is not parked in
+        a minute, and no single profile stops the others for good either.
+        """
+        meter_id = await asyncio.to_thread(outbox.meter_of, frozen)
+        many = len(self._parked_meters | {meter_id}) > PARKED_METERS_MAX
+        if many and not attempt:
+            return False
+        if not many:
+            self._parked_meters.add(meter_id)
+        return True
 
     async def _finish(self, frozen: Frozen, reply: Reply) -> None:
         now_s, answer = self._clock_s(), reply.answer
         if answer is not None:
             await self.store.run(lambda c: outbox.delivered(c, frozen, answer, now_s))
+            if answer.accepted + answer.duplicate:
+                self._parked_meters.clear()
             _log_delivered(frozen, answer)
-            return
-        await self.store.run(lambda c: outbox.park(c, frozen, now_s))
-        log.error(
-            "batch_parked",
-            batch_id=frozen.batch_id,
-            why=reply.why,
-            next="see docs/gateway.md, parked batches",
-        )
+        elif frozen.profiles > 1:
+            if reply.status == 413:  # a limit smaller than ours: do not run into it every time
+                self._rows_max = max(1, frozen.profiles // 2)
+            await self.store.run(lambda c: outbox.split(c, frozen, now_s))
+            log.warning("batch_split", batch_id=frozen.batch_id, why=reply.why)
+        else:
+            code = f"http_{reply.status}"
+            await self.store.run(lambda c: outbox.park(c, frozen, code, now_s))
+            log.error(
+                "profile_parked",
+                journal_id=frozen.last_id,
+                why=reply.why,
+                next="`gateway parked list` shows it, `gateway parked retry` sends it again",
+            )
 
     def _wait_s(self, attempt: int, reply: Reply) -> float:
-        if reply.outcome == REFUSED:  # a person has to act: no hurry
+        if reply.outcome != RETRY:  # a person has to act: no hurry
             return self._timing.cap_s
-        return max(backoff_s(attempt, self._chance(), self._timing), reply.retry_after_s)
+        return max(attempts.backoff_s(attempt, self._chance(), self._timing), reply.retry_after_s)
 
     async def _send(self, session: aiohttp.ClientSession, frozen: Frozen) -> Reply:
-        headers = self._headers | {"Idempotency-Key": frozen.idempotency_key}
+        headers = self._headers | {
+            "Idempotency-Key": frozen.idempotency_key,
+            "Content-Encoding": self._coding,
+        }
+        data = await asyncio.to_thread(attempts.encoded, frozen.body, self._coding)
         try:
             async with session.post(
-                self._url, data=frozen.body, headers=headers, allow_redirects=False
+                self._url, data=data, headers=headers, allow_redirects=False
             ) as response:
-                outcome = outcome_of(response.status)
+                self.requests[str(response.status)] += 1
+                accept = response.headers.get("Accept-Encoding")
+                self._coding = attempts.coding_for(response.status, accept, self._coding)
+                outcome = attempts.outcome_of(response.status)
                 if outcome == DELIVERED:
-                    return _read_answer(await _bounded(response), frozen)
-                after_s = retry_after_s(response.headers.get("Retry-After"), datetime.now(UTC))
-                return Reply(outcome, _why(response.status), after_s)
+                    return read_answer(await _bounded(response), frozen)
+                after_s = attempts.retry_after_s(
+                    response.headers.get("Retry-After"), datetime.now(UTC)
+                )
+                return Reply(
+                    outcome, attempts.why(response.status), after_s, status=response.status
+                )
         except TimeoutError:
+            self.requests["timeout"] += 1
             return Reply(RETRY, "time-out")
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            self.requests["unreachable"] += 1
             return Reply(RETRY, f"{type(error).__name__}: settlement is not reached")
 
 
@@ -215,25 +212,6 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     return bytes(data)
 
 
-def _read_answer(body: bytes, frozen: Frozen) -> Reply:
-    """A success that does not account for every profile is no success."""
-    try:
-        answer = wire_batch.decode_answer(body)
-    except Malformed:
-        return Reply(RETRY, "the answer is not as agreed; is [settlement] url right?")
-    if not outbox.is_answer_to(answer, frozen):
-        return Reply(RETRY, "the answer does not account for every profile")
-    return Reply(DELIVERED, "", answer=answer)
-
-
-def _why(status: int) -> str:
-    if status in (401, 403):
-        return f"HTTP {status}: settlement refuses the token; check [settlement] token_file"
-    if outcome_of(status) == REFUSED:
-        return f"HTTP {status}: not settlement's address; check [settlement] url"
-    return f"HTTP {status}"
-
-
 def _log_delivered(frozen: Frozen, answer: wire_batch.Answer) -> None:
     log.info(
         "delivered",
@@ -244,5 +222,5 @@ def _log_delivered(frozen: Frozen, answer: wire_batch.Answer) -> None:
         rejected=len(answer.rejected),
         bytes=len(frozen.body),
     )
-    for rejection in answer.rejected[:5]:  # all of them are in the table `rejection`
+    for rejection in answer.rejected[:5]:  # `gateway parked list` shows all of them
         log.warning("profile_rejected", batch_id=frozen.batch_id, code=rejection.code)

@@ -10,10 +10,11 @@ RANGES_MAX = 64  # islands remembered beyond the first gap; more are not, and th
 class Intervals:
     """Meters number their intervals 1, 2, 3 ... for life; `upto` has none missing below it."""
 
-    __slots__ = ("islands", "upto")
+    __slots__ = ("given_up", "islands", "upto")
 
     def __init__(self, upto: int = 0, islands: list[tuple[int, int]] | None = None) -> None:
         self.upto = upto
+        self.given_up: list[tuple[int, int]] = []  # below `oldest`, never seen (backfill.py)
         self.islands = islands or []  # ascending, apart, (first, last) both inclusive
 
     def add(self, first: int, count: int, oldest: int) -> None:
@@ -23,13 +24,31 @@ class Intervals:
         """
         assert oldest <= first
         last = first + count - 1
-        self.upto = max(self.upto, oldest - 1)
+        if first == self.upto + 1 and not self.islands:  # the next in order, as nearly all are
+            self.upto = last
+            return
+        if oldest - 1 > self.upto:
+            self._give_up(oldest - 1)
         if first <= self.upto + 1:
             self.upto = max(self.upto, last)
         elif count:
             self._keep(first, last)
         if self.islands:
             self._join()
+
+    def _give_up(self, last: int) -> None:
+        """Wait for nothing up to `last`; remember what of it never came."""
+        first = self.upto + 1
+        for low, high in self.islands:
+            if low > last:
+                break
+            if first < low:
+                self.given_up.append((first, low - 1))
+            first = high + 1
+        if first <= last:
+            self.given_up.append((first, last))
+        del self.given_up[:-RANGES_MAX]
+        self.upto = last
 
     def _keep(self, first: int, last: int) -> None:
         apart = []

@@ -57,7 +57,10 @@ class Listener:
         """On the store's thread, in the transaction that makes these messages durable."""
 
     def committed(self, meters: Collection[Meter], said: list[Said]) -> None:
-        """Frames of these meters are durable now, these messages among them."""
+        """New frames of these meters are durable now, these messages among them."""
+
+    def proven(self, meter: Meter, key_epoch: int) -> None:
+        """The first frame of this key epoch is durable; the meter's older epochs are retired."""
 
     def acted(self, act: Act) -> None:
         """Somebody administered something: a row of the audit log, at most some seconds ago."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.intervals import Intervals
+from gateway.packets import field
 from gateway.window import Window
 from wire import topics
 from wire.keys import EpochKey
@@ -54,14 +55,18 @@ class Meter:
 
     __slots__ = (
         "down",
+        "down_field",
         "down_topic",
+        "epoch_min",
         "gone_topic",
         "heard_s",
         "hex_id",
         "keys",
         "line",
         "meter_id",
+        "paced_s",
         "progress",
+        "up_field",
         "up_topic",
     )
 
@@ -71,11 +76,21 @@ class Meter:
         self.up_topic = topics.up(meter_id)
         self.down_topic = topics.down(meter_id)
         self.gone_topic = topics.gone(meter_id)
+        self.up_field = field(self.up_topic.encode())  # as they are inside a PUBLISH
+        self.down_field = field(self.down_topic.encode())
         self.progress = progress
         self.keys: dict[int, EpochKey] = {}
         self.down: dict[int, DownCounter] = {}
+        self.epoch_min = 0  # the highest key epoch a frame has proven; those below are refused
+        self.paced_s = 0.0  # gateway/pace.py: when its frames of late are within its rate
         self.heard_s = 0  # when its latest frame came, whatever the verdict; 0 since the start
         self.line: Line | None = None  # where it can be reached now
+
+    def forget_below(self, key_epoch: int) -> None:
+        """Let go of older epochs: a newer one is proven, and they are gone from the database."""
+        for by_epoch in (self.keys, self.down, self.progress.windows):
+            for epoch in [epoch for epoch in by_epoch if epoch < key_epoch]:
+                del by_epoch[epoch]
 
     def __repr__(self) -> str:
         return f"Meter({self.hex_id})"

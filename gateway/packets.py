@@ -85,38 +85,47 @@ def unsuback(packet_id: int) -> bytes:
 def publish(topic: str, payload: bytes, packet_id: int = 0, *, dup: bool = False) -> bytes:
     """PUBLISH; QoS 1 when a packet id is given."""
     if not packet_id:
-        return _packet(0x30, _field(topic.encode()) + payload)
+        return _packet(0x30, field(topic.encode()) + payload)
     number = struct.pack(">H", packet_id)
-    return _packet(0x3A if dup else 0x32, _field(topic.encode()) + number + payload)
+    return _packet(0x3A if dup else 0x32, field(topic.encode()) + number + payload)
+
+
+def publish_to(topic_field: bytes, payload: bytes) -> bytes:
+    """PUBLISH at QoS 0 to a topic that is a field already (`field`): a receipt's way out."""
+    length = len(topic_field) + len(payload)
+    if length < 0x80:
+        return bytes((0x30, length)) + topic_field + payload
+    return _packet(0x30, topic_field + payload)
 
 
 def connect(packet: Connect) -> bytes:
     flags = 2 if packet.clean else 0
-    tail = _field(packet.client_id.encode())
+    tail = field(packet.client_id.encode())
     if packet.will is not None:
         flags |= 4
-        tail += _field(packet.will.topic.encode()) + _field(packet.will.payload)
+        tail += field(packet.will.topic.encode()) + field(packet.will.payload)
     if packet.user is not None:
         flags |= 0x80
-        tail += _field(packet.user.encode())
+        tail += field(packet.user.encode())
     if packet.password is not None:
         flags |= 0x40
-        tail += _field(packet.password)
-    head = _field(b"MQTT") + struct.pack(">BBH", 4, flags, packet.keep_alive_s)
+        tail += field(packet.password)
+    head = field(b"MQTT") + struct.pack(">BBH", 4, flags, packet.keep_alive_s)
     return _packet(0x10, head + tail)
 
 
 def subscribe(packet: Subscribe) -> bytes:
-    filters = b"".join(_field(topic.encode()) + bytes((qos,)) for topic, qos in packet.filters)
+    filters = b"".join(field(topic.encode()) + bytes((qos,)) for topic, qos in packet.filters)
     return _packet(0x82, struct.pack(">H", packet.packet_id) + filters)
 
 
 def unsubscribe(packet: Unsubscribe) -> bytes:
-    filters = b"".join(_field(topic.encode()) for topic in packet.filters)
+    filters = b"".join(field(topic.encode()) for topic in packet.filters)
     return _packet(0xA2, struct.pack(">H", packet.packet_id) + filters)
 
 
-def _field(data: bytes) -> bytes:
+def field(data: bytes) -> bytes:
+    """Bytes or a topic with their length before them (MQTT-1.5.3)."""
     return struct.pack(">H", len(data)) + data
 
 

@@ -4,64 +4,88 @@ from __future__ import annotations
 
 import sqlite3
 
-from gateway.journal import to_signed
+from gateway import journal
 from gateway.registry import UNKNOWN_METER
 from wire.span import read_span
 
 
-def list_meters(connection: sqlite3.Connection) -> list[dict[str, object]]:
-    """For `meters list`: what is known of every meter, without any secret."""
-    refused: dict[bytes, dict[str, int]] = {}
-    for meter_id, reason, frames in connection.execute(
-        "SELECT meter_id, reason, frames FROM refusal ORDER BY meter_id, reason"
-    ):
-        refused.setdefault(meter_id, {})[reason] = frames
-    epochs: dict[bytes, list[int]] = {}
-    for meter_id, epoch in connection.execute("SELECT meter_id, key_epoch FROM meter_key"):
-        epochs.setdefault(meter_id, []).append(epoch)
-    wills = dict(connection.execute("SELECT meter_id, closed_s FROM last_will").fetchall())
-    meters: list[dict[str, object]] = [
-        {
-            "meter_id": meter_id.hex(),
-            "key_epochs": epochs.get(meter_id, []),
-            "added_s": added_s,
-            "gone_s": wills.get(meter_id),
-            "refused": refused.get(meter_id, {}),
-        }
-        for meter_id, added_s in connection.execute("SELECT meter_id, added_s FROM meter")
-    ]
-    if UNKNOWN_METER in refused:
-        meters.append({"meter_id": None, "refused": refused[UNKNOWN_METER]})
+def list_meters(
+    connection: sqlite3.Connection, after: bytes = b"", limit: int = -1
+) -> list[dict[str, object]]:
+    """For `meters list`: what is known of every meter, by id, without any secret.
+
+    A page begins behind `after` and has `limit` meters (negative: all). On the first page the
+    refusals of ids that nobody registered come last, under no id.
+    """
+    found = connection.execute(
+        "SELECT meter_id, state, added_s FROM meter WHERE meter_id > ? ORDER BY meter_id LIMIT ?",
+        (after, limit),
+    ).fetchall()
+    meters = [_meter(connection, meter_id, state, added_s) for meter_id, state, added_s in found]
+    unknown = {} if after else _refused(connection, UNKNOWN_METER)
+    if unknown:
+        meters.append({"meter_id": None, "refused": unknown})
     return meters
+
+
+def show_meter(connection: sqlite3.Connection, meter_id: bytes) -> dict[str, object] | None:
+    """One of them; None when nobody registered it."""
+    found = connection.execute(
+        "SELECT state, added_s FROM meter WHERE meter_id = ?", (meter_id,)
+    ).fetchone()
+    return _meter(connection, meter_id, *found) if found else None
+
+
+def _meter(
+    connection: sqlite3.Connection, meter_id: bytes, state: str, added_s: int
+) -> dict[str, object]:
+    epochs = connection.execute(
+        "SELECT key_epoch FROM meter_key WHERE meter_id = ? ORDER BY key_epoch", (meter_id,)
+    )
+    gone = connection.execute("SELECT closed_s FROM last_will WHERE meter_id = ?", (meter_id,))
+    return {
+        "meter_id": meter_id.hex(),
+        "state": state,
+        "key_epochs": [epoch for (epoch,) in epochs],
+        "added_s": added_s,
+        "gone_s": (gone.fetchone() or (None,))[0],
+        "refused": _refused(connection, meter_id),
+    }
+
+
+def _refused(connection: sqlite3.Connection, meter_id: bytes) -> dict[str, int]:
+    return dict(
+        connection.execute(
+            "SELECT reason, frames FROM refusal WHERE meter_id = ? ORDER BY reason", (meter_id,)
+        ).fetchall()
+    )
 
 
 def trace(
     connection: sqlite3.Connection, meter_id: bytes, counter: int
 ) -> dict[str, object] | None:
-    """Where a frame went, newest key epoch first; None when it was never accepted.
-
-    Reads through the journal: it has no index, because appends are what must be fast.
-    """
-    row = connection.execute(
-        "SELECT id, received_s, message FROM journal WHERE frame_counter = ? AND meter_id = ?"
-        " ORDER BY key_epoch DESC LIMIT 1",
-        (to_signed(counter), meter_id),
-    ).fetchone()
+    """Where a frame went, newest key epoch first; None when it was never accepted."""
+    row = journal.find(connection, meter_id, counter)
     if row is None:
         return None
-    span = read_span(row[2])
+    span = read_span(row.message)
     batch = connection.execute(
-        "SELECT id, idempotency_key, ended_s, state FROM batch WHERE last_id >= ?"
-        " ORDER BY last_id LIMIT 1",
-        (row[0],),
+        "SELECT id, idempotency_key, ended_s, state FROM batch WHERE last_id >= ?1"
+        " AND first_id <= ?1 ORDER BY last_id LIMIT 1",
+        (row.journal_id,),
     ).fetchone() or (None, None, None, None)
+    parked = connection.execute(
+        "SELECT state, code FROM parked WHERE journal_id = ? AND state <> 'delivered'",
+        (row.journal_id,),
+    ).fetchone() or (None, None)
     return {
-        "journal_id": row[0],
-        "received_s": row[1],
+        "journal_id": row.journal_id,
+        "received_s": row.received_s,
         "first": span.first if span else None,
         "intervals": span.intervals if span else 0,
         "batch_id": batch[0],
         "idempotency_key": batch[1],
-        "delivered_s": batch[2] if batch[3] == "delivered" else None,
-        "state": batch[3] or "waiting",
+        "delivered_s": batch[2] if batch[3] == "delivered" and parked[0] is None else None,
+        "state": parked[0] or batch[3] or "waiting",
+        "parked_code": parked[1],
     }

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TypeVar
 
+from gateway import upgrade
 from gateway.errors import DamagedStore, NewerStore, StoreError, StoreFull, StoreInUse
 
 APPLICATION_ID = 0x4F4C4757  # "OLGW", in the file's header
@@ -97,10 +98,17 @@ def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if not version and tables:
         raise DamagedStore(f"{path}: not a gateway's database; check [store] path")
+    upgrade.register(connection)
     for number, file in enumerate(schema_files()[version:], start=version + 1):
         marks = f"PRAGMA user_version = {number}; PRAGMA application_id = {APPLICATION_ID};"
         # One transaction: a crash in between leaves the version before.
-        connection.executescript(f"BEGIN IMMEDIATE;\n{file.read_text()}\n{marks}\nCOMMIT;")
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{file.read_text()}\n{marks}\nCOMMIT;")
+        except sqlite3.IntegrityError as error:
+            raise DamagedStore(
+                f"{path}: schema {number} does not take what is in it ({error}); nothing was"
+                " changed: keep this file and restore a backup"
+            ) from None
 
 
 class Store:

@@ -35,6 +35,10 @@ class Window:
         """Remember a counter that `look` called NEW and whose frame opened."""
         behind = self.highest - counter
         assert behind < WINDOW_FRAMES
+        if behind == -1:  # the next in order, as nearly all are
+            self.bits = (self.bits << 1 | 1) & _FULL
+            self.highest = counter
+            return
         if behind >= 0:
             self.bits |= 1 << behind
             return
@@ -48,6 +52,8 @@ class Window:
 
         Counters that fell out of the window are given up: they could no longer be accepted.
         """
+        if self.bits == _FULL:
+            return self.highest
         inside = min(self.highest + 1, WINDOW_FRAMES)
         unseen = ~self.bits & ((1 << inside) - 1)
         if not unseen:

@@ -79,9 +79,8 @@ async def post_batch(request: AnyRequest, office: NamedDependency[Office]) -> Re
     encoding = request.headers.get("content-encoding")
     receipt = await asyncio.to_thread(_take, office, key, data, encoding)
     replayed = "true" if receipt.replayed else "false"
-    return Response(
-        receipt.answer, media_type=MediaType.JSON, headers={"Idempotency-Replayed": replayed}
-    )
+    headers = {"Idempotency-Replayed": replayed, "Accept-Encoding": ingest.ENCODINGS}
+    return Response(receipt.answer, media_type=MediaType.JSON, headers=headers)
 
 
 def _take(office: Office, key: str, data: bytes, encoding: str | None) -> ingest.Receipt:

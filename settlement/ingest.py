@@ -60,7 +60,7 @@ def unpacked(data: bytes, encoding: str | None) -> bytes:
     """The body after its Content-Encoding. Raises BadEncoding, BodyTooLarge or MalformedBody."""
     unpack = _UNPACK.get((encoding or "identity").strip().lower())
     if unpack is None:
-        raise BadEncoding(f"Content-Encoding is one of {', '.join(_UNPACK)}")
+        raise BadEncoding(f"Content-Encoding is one of {ENCODINGS}")
     body = unpack(data)
     if len(body) > BODY_BYTES_MAX:
         raise BodyTooLarge(f"a batch has at most {BODY_BYTES_MAX} bytes: send fewer profiles")
@@ -101,6 +101,7 @@ _UNPACK: dict[str, Callable[[bytes], bytes]] = {
     "gzip": _gunzip,
     "identity": _plain,
 }
+ENCODINGS = ", ".join(_UNPACK)  # for senders: RFC 9110 section 12.5.3
 
 
 def take(store: Store, key: str, body: bytes, now_s: int) -> Receipt:

@@ -19,7 +19,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 
-from settlement import api, tables
+from settlement import api, ingest, tables
 from settlement.api import AnyRequest, Office
 from settlement.config import Config
 from settlement.errors import RequestRefused, StartError
@@ -86,6 +86,8 @@ def _request_refused(request: AnyRequest, error: RequestRefused) -> Response[dic
     log.warning("refused", reason=error.reason, path=request.url.path)
     if error.status == 401:
         return _answer(401, refusal_data(error), WWW_Authenticate="Bearer")
+    if error.status == 415:
+        return _answer(415, refusal_data(error), Accept_Encoding=ingest.ENCODINGS)
     return _answer(error.status, refusal_data(error))
 
 
@@ -146,6 +148,8 @@ def _listening(host: str, port: int) -> socket.socket:
             f"cannot listen on {host} port {port}: {error.strerror}: stop the other program or "
             "set another [http] port"
         ) from None
+    # asyncio does so only on sockets that name their protocol; without it each answer waits 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 

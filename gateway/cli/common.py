@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,18 +13,22 @@ from pathlib import Path
 from typing import Annotated, NamedTuple, TypeVar
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from gateway import config as config_file
 from gateway import registry, store
 from gateway.config import Config
 from gateway.errors import UsageError
+from gateway.master_key import master_keys
 from wire.topics import METER_ID_BYTES
 
 DEFAULT_CONFIG = Path("gateway.toml")
 
-ConfigOption = Annotated[Path, typer.Option("--config", metavar="FILE", help="gateway.toml")]
+ConfigOption = Annotated[
+    Path,
+    typer.Option(
+        "--config", metavar="FILE", help="gateway.toml", envvar="OPENLICZNIK_GATEWAY_CONFIG"
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 MeterArgument = Annotated[str, typer.Argument(metavar="METER_ID", help="16 hex digits")]
 
@@ -47,13 +52,23 @@ class Desk(NamedTuple):
 def desk(config_path: Path) -> Iterator[Desk]:
     """Open the database for acting on it; the gateway may run or not."""
     config = config_file.load(config_path)
-    keeper = registry.Registry(registry.read_master_key(Path(config.store.master_key_file)))
+    keeper = registry.Registry(*master_keys(config.store))
     connection = store.connect(Path(config.store.path))
     try:
         store.transact(connection, keeper.check_master_key)
-        yield Desk(config, connection, keeper, getpass.getuser())
+        yield Desk(config, connection, keeper, actor())
     finally:
         connection.close()
+
+
+def actor() -> str:
+    """Who acts, for the audit log: the user of this process, and behind sudo who called it."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        user = f"uid {os.getuid()}"
+    behind = os.environ.get("SUDO_USER", "")
+    return f"{behind} as {user}" if behind and behind != user else user
 
 
 @contextmanager
@@ -87,6 +102,9 @@ def show(rows: Sequence[dict[str, object]], columns: Sequence[str], *, as_json: 
     if as_json:
         print(json.dumps(list(rows)))
         return
+    from rich.console import Console  # a command that prints JSON need not wait for it
+    from rich.table import Table
+
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*("" if row.get(name) is None else str(row[name]) for name in columns))

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import CONFIG_BYTES_MAX, EXAMPLE, load, read_token
+from gateway.cli.init import example
+from gateway.config import CONFIG_BYTES_MAX, load, read_token
 from gateway.errors import ConfigError, UsageError
 from gateway.registry import parse_new_meter
 from tests.support.gateway import (
@@ -146,7 +147,7 @@ def test_a_configuration_of_just_the_allowed_size_is_read(tmp_path: Path) -> Non
 
 def test_the_example_is_a_good_configuration_with_paths_beside_it(tmp_path: Path) -> None:
     config = tmp_path / "gateway.toml"
-    config.write_text(EXAMPLE)
+    config.write_text(example())
     assert load(config).store.path == str(tmp_path / "gateway.db")
 
 

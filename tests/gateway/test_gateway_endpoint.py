@@ -17,6 +17,7 @@ from tests.support.gateway import (
     a_meter,
     a_profile,
     add_meter,
+    journal_of,
     refusals,
     rows,
 )
@@ -32,7 +33,7 @@ def test_a_frame_is_acknowledged_and_receipted_after_it_is_in_the_journal(tmp_pa
             client = await Client.join(gateway.port, meter)
             client.publish(meter, meter.frame(intervals=4), packet_id=7)
             assert await client.puback() == 7
-            assert rows(tmp_path, "SELECT frame_counter FROM journal") == [(0,)]
+            assert [row.frame_counter for row in journal_of(tmp_path)] == [0]
             receipt = await client.receipt(meter)
             assert (receipt.frame_counter, receipt.interval) == (0, 4)
             assert receipt.time_s > 1_700_000_000
@@ -80,7 +81,7 @@ def test_a_frame_sent_twice_is_acknowledged_twice_and_counted_once(tmp_path: Pat
             assert (await client.receipt(meter)).frame_counter == 0
             assert gateway.intake.duplicates == 2
             await client.close()
-        assert rows(tmp_path, "SELECT count(*) FROM journal") == [(1,)]
+        assert len(journal_of(tmp_path)) == 1
 
     asyncio.run(story())
 
@@ -180,7 +181,7 @@ def test_more_frames_than_one_group_holds_are_all_taken(
                 client.publish(meter, meter.frame(), packet_id)
             assert [await client.puback() for _ in range(300)] == list(range(1, 301))
             await client.close()
-        assert rows(tmp_path, "SELECT count(*) FROM journal") == [(300,)]
+        assert len(journal_of(tmp_path)) == 300
 
     asyncio.run(story())
 

@@ -3,80 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway import journal, outbox, store
+from gateway import outbox, store
 from gateway.errors import StoreFull
-from gateway.forwarder import Forwarder, Timing
-from tests.support.gateway import NOW_S, TOKEN, FakeMeter, FakeSettlement, a_meter, a_profile, until
+from gateway.forwarder import Forwarder
+from gateway.segments import Row
+from tests.support.forwarding import (
+    IMPATIENT,
+    Crash,
+    PoisonSettlement,
+    a_forwarder,
+    append,
+    journal_rows,
+    states,
+    with_settlement,
+)
+from tests.support.gateway import NOW_S, TOKEN, FakeSettlement, a_meter, a_profile, until
 from wire import batch as wire_batch
 from wire import messages
 from wire.messages import Status
-
-QUICK = Timing(request_s=0.3, base_s=0.01, cap_s=0.05, linger_s=0.01)
-
-
-class Crash(BaseException):
-    """The process dies here."""
-
-
-@asynccontextmanager
-async def a_forwarder(kept: store.Store, url: str) -> AsyncIterator[Forwarder]:
-    forward = Forwarder(kept, "gw-1", url, TOKEN, lambda: NOW_S, lambda: 0.5, QUICK)
-    task = asyncio.create_task(forward.run())
-    try:
-        yield forward
-    finally:
-        task.cancel()
-        results = await asyncio.gather(task, return_exceptions=True)
-        assert all(isinstance(r, asyncio.CancelledError | Crash) for r in results), results
-
-
-def journal_rows(meter: FakeMeter, count: int, **changes: Any) -> list[Any]:
-    made = []
-    for _ in range(count):
-        counter, meter.counter = meter.counter, meter.counter + 1
-        message = messages.encode(a_profile(counter + 1, **changes))
-        made.append((meter.meter_id, 0, counter, NOW_S, message))
-    return made
-
-
-def append(folder: Path, made: list[Any]) -> None:
-    connection = store.connect(folder / "gateway.db")
-    store.transact(connection, lambda c: journal.commit(c, journal.Group(NOW_S, rows=made)))
-    connection.close()
-
-
-def states(kept: store.Store) -> list[str]:
-    connection = sqlite3.connect(kept.path)
-    try:
-        return [row[0] for row in connection.execute("SELECT state FROM batch ORDER BY id")]
-    finally:
-        connection.close()
-
-
-def with_settlement(
-    folder: Path, story: Callable[[FakeSettlement, store.Store], Any]
-) -> FakeSettlement:
-    """Run a story with a fake settlement and an open store."""
-
-    async def run() -> FakeSettlement:
-        settlement, kept = FakeSettlement(), store.Store(folder / "gateway.db")
-        await settlement.start()
-        try:
-            await story(settlement, kept)
-        finally:
-            await settlement.stop()
-            kept.close()
-        return settlement
-
-    return asyncio.run(run())
 
 
 def test_profiles_arrive_with_everything_settlement_needs(tmp_path: Path) -> None:
@@ -114,7 +63,7 @@ def test_a_batch_is_sent_again_as_the_same_bytes_under_the_same_key(
 
     async def story(settlement: FakeSettlement, kept: store.Store) -> None:
         settlement.mood = [mood, mood]
-        async with a_forwarder(kept, settlement.url):
+        async with a_forwarder(kept, settlement.url, IMPATIENT):
             await until(lambda: states(kept) == ["delivered"])
 
     settlement = with_settlement(tmp_path, story)
@@ -136,45 +85,6 @@ def test_a_refused_token_or_address_loses_nothing_and_parks_nothing(
 
     assert len(with_settlement(tmp_path, story).seen) == 2
     assert "check [settlement]" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("mood", ["400", "413", "422"])
-def test_a_poison_batch_is_parked_with_its_body_and_the_next_goes_on(
-    tmp_path: Path, mood: str
-) -> None:
-    meter = a_meter()
-    append(tmp_path, journal_rows(meter, 2))
-
-    async def story(settlement: FakeSettlement, kept: store.Store) -> None:
-        settlement.mood = [mood]
-        async with a_forwarder(kept, settlement.url) as forward:
-            await until(lambda: states(kept) == ["parked"])
-            append(tmp_path, journal_rows(meter, 2))
-            forward.notify()
-            await until(lambda: states(kept) == ["parked", "delivered"])
-            body = await kept.run(
-                lambda c: c.execute("SELECT body FROM batch WHERE state = 'parked'").fetchone()[0]
-            )
-            assert len(wire_batch.decode(outbox.unpack(body)).profiles) == 2
-
-    assert [counter for _, counter in with_settlement(tmp_path, story).frames()] == [2, 3]
-
-
-def test_a_rejected_profile_is_recorded_with_its_journal_row(tmp_path: Path) -> None:
-    meter = a_meter()
-    status = messages.encode(Status(0, "0.1.0", 1, 1, 1, -50, 1))
-    append(tmp_path, [(meter.meter_id, 0, 99, NOW_S, status)])
-    append(tmp_path, journal_rows(meter, 2))
-
-    async def story(settlement: FakeSettlement, kept: store.Store) -> None:
-        settlement.mood = ["reject_first"]
-        async with a_forwarder(kept, settlement.url):
-            await until(lambda: states(kept) == ["delivered"])
-            query = "SELECT journal_id, profile_index, code, detail FROM rejection"
-            found = await kept.run(lambda c: c.execute(query).fetchall())
-            assert found == [(2, 0, "unknown_meter", "who?")]
-
-    with_settlement(tmp_path, story)
 
 
 def test_retry_after_is_honoured(tmp_path: Path) -> None:
@@ -307,7 +217,7 @@ def test_a_full_disk_does_not_stop_the_forwarder_for_good(
 
 def test_a_batch_that_would_be_too_large_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     meter = a_meter()
-    made = [(index + 1, *row) for index, row in enumerate(journal_rows(meter, 10, intervals=50))]
+    made = [Row(index + 1, *row) for index, row in enumerate(journal_rows(meter, 10, intervals=50))]
     whole = outbox.build("gw-1", made)
     monkeypatch.setattr(wire_batch, "BATCH_BYTES_MAX", len(outbox.unpack(whole.body)))
     assert outbox.build("gw-1", made) == whole
@@ -316,7 +226,7 @@ def test_a_batch_that_would_be_too_large_is_cut(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_same_rows_make_the_same_bytes_and_key() -> None:
-    made = [(index + 1, *row) for index, row in enumerate(journal_rows(a_meter(), 3))]
+    made = [Row(index + 1, *row) for index, row in enumerate(journal_rows(a_meter(), 3))]
     assert outbox.build("gw-1", made) == outbox.build("gw-1", made)
     assert outbox.build("gw-1", made).idempotency_key != outbox.build("gw-2", made).idempotency_key
 
@@ -327,3 +237,18 @@ def test_the_token_is_never_shown(tmp_path: Path) -> None:
             assert TOKEN not in repr(forward)
 
     with_settlement(tmp_path, story)
+
+
+def test_bad_profiles_among_good_ones_cost_no_pause(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(20):  # of more meters than may be parked in a row
+        append(tmp_path, journal_rows(a_meter(number), 2))
+
+    async def story(settlement: PoisonSettlement, kept: store.Store) -> None:
+        async with a_forwarder(kept, settlement.url):
+            await until(lambda: states(kept) and "frozen" not in states(kept))
+
+    settlement = with_settlement(tmp_path, story, PoisonSettlement(0))
+    assert len(settlement.frames()) == 20
+    assert "settlement_waits" not in capsys.readouterr().out

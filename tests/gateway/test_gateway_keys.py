@@ -16,6 +16,7 @@ from gateway.errors import (
     UsageError,
 )
 from tests.support.gateway import (
+    NOW_S,
     a_gateway,
     a_home,
     a_meter,
@@ -110,3 +111,21 @@ def test_a_meter_is_added_once(tmp_path: Path) -> None:
     a_home(tmp_path, a_meter())
     with pytest.raises(MeterExists, match="registered already"):
         add_meter(tmp_path, a_meter())
+
+
+def test_a_database_restored_from_a_backup_uses_no_down_counter_a_second_time() -> None:
+    started_s, restarted_s = NOW_S, NOW_S + 60
+    used_at_most = registry.down_floor(started_s) + 65_535 * (restarted_s - started_s)
+    assert registry.down_floor(restarted_s) >= used_at_most
+    keeper = registry.Registry(bytes(32))
+    keeper.down_floor = registry.down_floor(restarted_s)
+    fake = a_meter()
+    wrapped = keeper.wrap(fake.meter_id, 0, fake.meter_key)
+    stored = registry.StoredMeter(fake.meter_id, bytes(32), [(0, wrapped, 5000)])
+    counter = keeper.admit(stored).down[0]
+    assert counter.next == counter.reserved == registry.down_floor(restarted_s)
+    assert counter.is_low(), "it is reserved in the database before its first use"
+
+
+def test_a_clock_before_2020_leaves_the_down_counters_where_they_were() -> None:
+    assert registry.down_floor(0) == 0

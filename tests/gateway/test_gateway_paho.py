@@ -11,7 +11,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.support.gateway import FakeMeter, a_gateway, a_home, a_meter, rows
+from tests.support.gateway import FakeMeter, a_gateway, a_home, a_meter, journal_of, rows
 from wire import topics
 
 
@@ -52,7 +52,7 @@ def test_paho_publishes_and_hears_its_receipt(tmp_path: Path) -> None:
 
     asyncio.run(story())
     assert heard[-1].interval == 80
-    assert rows(tmp_path, "SELECT count(*) FROM journal") == [(20,)]
+    assert len(journal_of(tmp_path)) == 20
     assert rows(tmp_path, "SELECT * FROM last_will") == []
 
 

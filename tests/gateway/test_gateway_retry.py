@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import UTC, datetime
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import forwarder, outbox
-from gateway.forwarder import Timing, backoff_s, outcome_of, retry_after_s
+from gateway import attempts, outbox
+from gateway.attempts import Timing, backoff_s, coding_for, encoded, outcome_of, retry_after_s
 from wire import batch as wire_batch
 
 
@@ -67,6 +69,38 @@ def test_every_http_status_has_one_outcome() -> None:
     by_outcome: dict[str, set[int]] = {}
     for status in range(100, 600):
         by_outcome.setdefault(outcome_of(status), set()).add(status)
-    assert by_outcome[forwarder.DELIVERED] == set(range(200, 300))
-    assert by_outcome[forwarder.POISON] == {400, 413, 422}
-    assert by_outcome[forwarder.RETRY] == {408, 409, 425, 429} | set(range(500, 600))
+    assert by_outcome[attempts.DELIVERED] == set(range(200, 300))
+    assert by_outcome[attempts.POISON] == {400, 413, 422}
+    assert by_outcome[attempts.RETRY] == {408, 409, 425, 429} | set(range(500, 600))
+
+
+@pytest.mark.parametrize(
+    ("status", "accept", "now", "next_coding"),
+    [
+        (200, None, "zstd", "zstd"),
+        (200, "gzip", "zstd", "gzip"),
+        (200, "zstd, gzip", "gzip", "zstd"),
+        (200, "ZSTD;q=0, gzip;q=0.5", "zstd", "gzip"),
+        (200, "identity", "gzip", "identity"),
+        (200, "*", "zstd", "zstd"),
+        (200, "br", "zstd", "identity"),
+        (503, None, "gzip", "gzip"),
+        (415, None, "zstd", "gzip"),
+        (415, None, "gzip", "identity"),
+        (415, None, "identity", "identity"),
+        (415, "gzip", "zstd", "gzip"),
+        (415, "zstd, gzip", "zstd", "gzip"),
+        (415, "identity", "identity", "identity"),
+    ],
+)
+def test_the_content_coding_follows_what_settlement_reads(
+    status: int, accept: str | None, now: str, next_coding: str
+) -> None:
+    assert coding_for(status, accept, now) == next_coding
+
+
+@pytest.mark.parametrize("coding", attempts.CODINGS)
+def test_every_content_coding_carries_the_same_batch(coding: str) -> None:
+    plain = b'{"gateway_id": "gw-1"}' * 100
+    read = {"zstd": outbox.unpack, "gzip": gzip.decompress, "identity": bytes}[coding]
+    assert read(encoded(zstandard.ZstdCompressor().compress(plain), coding)) == plain

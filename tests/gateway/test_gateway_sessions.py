@@ -14,6 +14,7 @@ from tests.support.gateway import (
     a_gateway,
     a_home,
     a_meter,
+    journal_of,
     refusals,
     rows,
     until,
@@ -113,7 +114,7 @@ def test_a_publish_to_another_topic_is_counted_and_ends_the_session(tmp_path: Pa
             assert client.received == []
             await client.close()
         assert refusals(tmp_path) == {"wrong_topic": 1}
-        assert rows(tmp_path, "SELECT count(*) FROM journal") == [(0,)]
+        assert len(journal_of(tmp_path)) == 0
 
     asyncio.run(story())
 
@@ -191,14 +192,13 @@ def test_a_line_without_connect_is_closed_in_time(
     asyncio.run(story())
 
 
-def test_connections_beyond_the_limit_are_closed_and_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_connections_beyond_the_limit_are_closed_and_counted(tmp_path: Path) -> None:
     meter = a_meter()
-    monkeypatch.setattr(endpoint, "CONNECTIONS_MAX", 2)
 
     async def story() -> None:
-        async with a_gateway(a_home(tmp_path, meter)) as gateway:
+        config = a_home(tmp_path, meter)
+        config.write_text(config.read_text() + "[limits]\nconnections = 2\n")
+        async with a_gateway(config) as gateway:
             client, idle = await Client.join(gateway.port, meter), await Client.open(gateway.port)
             third = await Client.open(gateway.port)
             assert await third.is_closed()

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import structlog
 
 from firmware.uplink import OFFLINE
+from gateway import journal
 from settlement.store import readings
 from tests.simulation.parts import (
     START_S,
@@ -206,11 +207,9 @@ class History:
 
 def _journal_counts(connection: sqlite3.Connection) -> tuple[int, int]:
     """Rows of the gateway's journal, and how many frames they are."""
-    frames = "SELECT DISTINCT meter_id, key_epoch, frame_counter FROM journal"
-    rows: tuple[int, int] = connection.execute(
-        f"SELECT (SELECT count(*) FROM journal), (SELECT count(*) FROM ({frames}))"
-    ).fetchone()
-    return rows
+    rows = journal.read_rows(connection, 0, 1 << 30)
+    frames = {(row.meter_id, row.key_epoch, row.frame_counter) for row in rows}
+    return len(rows), len(frames)
 
 
 def run(seed: int) -> Summary:

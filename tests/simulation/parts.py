@@ -121,10 +121,13 @@ class Line:
     """A meter's session as the intake sees it; what the gateway sends is kept as packets."""
 
     def __init__(self, meter: Meter) -> None:
-        self.meter, self.subscribed, self.acks = meter, True, bytearray()
+        self.meter, self.acks = meter, bytearray()
         self.heard: list[Publish] = []
         self.acked = asyncio.Event()
         self._decoder = Decoder()
+
+    def hears(self, meter: Meter) -> bool:
+        return meter is self.meter
 
     def send(self, data: bytes) -> None:
         for packet in self._decoder.feed(data):
@@ -187,7 +190,7 @@ class SimGateway:
     def begin(self, line: Line, data: bytes, topic: str) -> None:
         """A PUBLISH has come and is judged; nothing is committed yet."""
         line.acked.clear()
-        self.intake.take(line, Publish(topic, data, 1, 1))
+        self.intake.take(line, line.meter, Publish(topic, data, 1, 1))
 
 
 class SimSettlement:

@@ -14,7 +14,7 @@ from typing import Any
 import zstandard
 from aiohttp import web
 
-from gateway import packets, registry, store
+from gateway import journal, packets, registry, store
 from gateway.config import Config, load
 from gateway.meter import DownCounter, Meter, Progress
 from gateway.service import Service
@@ -137,6 +137,15 @@ def rows(folder: Path, query: str, *values: Any) -> list[Any]:
     connection = sqlite3.connect(folder / "gateway.db", timeout=10)
     try:
         return connection.execute(query, values).fetchall()
+    finally:
+        connection.close()
+
+
+def journal_of(folder: Path) -> list[journal.Row]:
+    """Every frame in a gateway's journal, in order."""
+    connection = store.connect_read_only(folder / "gateway.db")
+    try:
+        return journal.read_rows(connection, 0, 1 << 30)
     finally:
         connection.close()
 

@@ -1,0 +1,1 @@
+"""The gateway and its publisher with a real mosquitto."""
