@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway import mqtt, packets, registry
+from gateway import mqtt, packets, registry, tls
 from gateway.meter import Meter
 from gateway.mqtt import Decoder, MqttError
 from gateway.packets import Connect, Disconnect, Packet, Ping, Publish, Subscribe, Unsubscribe, Will
@@ -49,8 +49,11 @@ class Connection(asyncio.BufferedProtocol):
 
     meter: Meter  # from OPEN on
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, *, arrived: bool = False) -> None:
         self.endpoint = endpoint
+        self.address = ""
+        self.names: frozenset[str] | None = None  # in its certificate; None where it showed none
+        self.arrived = arrived  # counted already, before its handshake
         self._now = endpoint.now
         self.state = WAIT_CONNECT
         self.subscribed = False
@@ -69,6 +72,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self.address = address_of(transport)
+        self.names = tls.names_of(transport.get_extra_info("peercert"))
         transport.set_write_buffer_limits(high=WRITE_BYTES_MAX // 2)
         if not self.endpoint.let_in(self):
             self.close(TOO_MANY)
@@ -182,12 +187,8 @@ class Connection(asyncio.BufferedProtocol):
         self._hold(_ADMISSION)
         self.endpoint.spawn(self._admit(packet))
 
-    async def judge(self, packet: Connect) -> tuple[int, str, Meter | None]:
-        """The CONNACK code, why, and the meter when it may come in: gateway/door.py knows."""
-        raise NotImplementedError
-
     async def _admit(self, packet: Connect) -> None:
-        code, reason, meter = await self.judge(packet)
+        code, reason, meter = await self.endpoint.judge(packet, self)
         if self.state != ADMITTING:
             return  # closed meanwhile
         if meter is None:
@@ -283,6 +284,12 @@ class Connection(asyncio.BufferedProtocol):
     def _write_last(self, data: bytes) -> None:
         if self._transport is not None:
             self._transport.write(data)
+
+
+def address_of(transport: asyncio.BaseTransport) -> str:
+    """Where a connection comes from, without the port."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if peer else ""
 
 
 _STEPS: dict[tuple[str, type], Callable[..., None]] = {

@@ -1,6 +1,6 @@
-"""What stands before a session: who comes from where, and TLS agreed before MQTT is read.
+"""What stands before a session with TLS: the handshake, before any MQTT is read.
 
-With TLS every TCP connection is counted before its handshake, which costs more than the rest.
+Every TCP connection is counted before its handshake, which costs more than all that follows.
 """
 
 from __future__ import annotations
@@ -10,10 +10,7 @@ import ssl
 from asyncio import sslproto
 from typing import TYPE_CHECKING
 
-from gateway import tls
-from gateway.connection import Connection
-from gateway.meter import Meter
-from gateway.packets import Connect
+from gateway.connection import Connection, address_of
 
 if TYPE_CHECKING:
     from gateway.endpoint import Endpoint
@@ -24,26 +21,8 @@ EARLY_BYTES_MAX = 65_536  # what may come with the last of a handshake
 TLS_READ_BYTES = 16_384 + 256 + 5  # one record, RFC 8446 section 5.2
 
 
-class Guest(Connection):
-    """A connection with what the endpoint judges it by."""
-
-    def __init__(self, endpoint: Endpoint, *, arrived: bool = False) -> None:
-        super().__init__(endpoint)
-        self.address = ""
-        self.names: frozenset[str] | None = None  # in its certificate; None where it showed none
-        self.arrived = arrived  # counted already
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.address = address_of(transport)
-        self.names = tls.names_of(transport.get_extra_info("peercert"))
-        super().connection_made(transport)
-
-    async def judge(self, packet: Connect) -> tuple[int, str, Meter | None]:
-        return await self.endpoint.judge(packet, self)
-
-
 class Door(asyncio.Protocol):
-    """A TCP connection until TLS is agreed; then a guest takes it over."""
+    """A TCP connection until TLS is agreed; then a Connection takes it over."""
 
     def __init__(self, endpoint: Endpoint, context: ssl.SSLContext) -> None:
         self._endpoint, self._context = endpoint, context
@@ -75,7 +54,7 @@ class Door(asyncio.Protocol):
         if sealed is None or early.lost:
             self._endpoint.no_handshake(address, error)
         else:
-            early.hand_over(sealed, Guest(self._endpoint, arrived=True))
+            early.hand_over(sealed, Connection(self._endpoint, arrived=True))
 
 
 class Early(asyncio.Protocol):
@@ -92,12 +71,12 @@ class Early(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
 
-    def hand_over(self, transport: asyncio.Transport, guest: Connection) -> None:
-        """From now on the guest hears the transport; first what is held."""
-        transport.set_protocol(guest)
-        guest.connection_made(transport)
+    def hand_over(self, transport: asyncio.Transport, connection: Connection) -> None:
+        """From now on the connection hears the transport; first what is held."""
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
         if self._data and not transport.is_closing():
-            feed(guest, bytes(self._data))
+            feed(connection, bytes(self._data))
 
 
 def slim_tls() -> None:
@@ -120,9 +99,3 @@ def feed(protocol: asyncio.BaseProtocol, data: bytes) -> None:
     else:
         assert isinstance(protocol, asyncio.Protocol)
         protocol.data_received(data)
-
-
-def address_of(transport: asyncio.BaseTransport) -> str:
-    """Where a connection comes from, without the port."""
-    peer = transport.get_extra_info("peername")
-    return str(peer[0]) if peer else ""

@@ -13,7 +13,7 @@ import structlog
 from gateway import config, lifecycle, limits, packets, registry, shards, tls
 from gateway.audit import Act
 from gateway.connection import STOPPED, STORE_FAILED, TAKEN_OVER, Connection
-from gateway.door import Door, Guest, slim_tls
+from gateway.door import Door, slim_tls
 from gateway.errors import ConfigError, PortInUse, StoreError
 from gateway.intake import Intake
 from gateway.limits import Doorman
@@ -81,7 +81,7 @@ class Endpoint(Listener):
 
     def _open_door(self) -> asyncio.BaseProtocol:
         context = self._certificates.context if self._certificates is not None else None
-        return Guest(self) if context is None else Door(self, context)
+        return Connection(self) if context is None else Door(self, context)
 
     def _has_tls(self) -> bool:
         return self._certificates is not None and self._certificates.context is not None
@@ -130,7 +130,6 @@ class Endpoint(Listener):
         log.debug("no_handshake", address=address, reason=reason, error=str(error))
 
     def let_in(self, connection: Connection) -> bool:
-        assert isinstance(connection, Guest)
         if not connection.arrived and not self.arrive(connection.address):
             return False
         self._connections.add(connection)
@@ -138,7 +137,6 @@ class Endpoint(Listener):
 
     def let_go(self, connection: Connection) -> None:
         if connection in self._connections:
-            assert isinstance(connection, Guest)
             self._connections.discard(connection)
             self.doorman.leave(connection.address)
 
@@ -176,7 +174,7 @@ class Endpoint(Listener):
 
     # -- who may come in
 
-    async def judge(self, packet: Connect, guest: Guest) -> tuple[int, str, Meter | None]:
+    async def judge(self, packet: Connect, who: Connection) -> tuple[int, str, Meter | None]:
         """The CONNACK code, why, and the meter when it may come in.
 
         The user says which meter it is; a client may call itself what it likes.
@@ -194,8 +192,8 @@ class Endpoint(Listener):
             )
             known = stored or registry.NOBODY  # so that an unknown meter takes as long
             if not registry.is_password(known, packet.password) or stored is None:
-                return await self._wrong_password(guest, meter_id, stored)
-            refused = self._look_at(packet, guest, stored)
+                return await self._wrong_password(who, meter_id, stored)
+            refused = self._look_at(packet, who, stored)
             if refused is not None:
                 return refused
             meter = self.intake.registry.admit(stored)
@@ -209,9 +207,9 @@ class Endpoint(Listener):
         return packets.ACCEPTED, "", meter
 
     async def _wrong_password(
-        self, guest: Guest, meter_id: bytes, stored: registry.StoredMeter | None
+        self, who: Connection, meter_id: bytes, stored: registry.StoredMeter | None
     ) -> tuple[int, str, None]:
-        delay_s = self.doorman.wrong(guest.address, self.now())
+        delay_s = self.doorman.wrong(who.address, self.now())
         if stored is None:
             refused = self._turn_away(packets.NOT_AUTHORISED, UnknownMeter.reason)
         elif stored.state == registry.DECOMMISSIONED:  # it has no password any more
@@ -223,13 +221,13 @@ class Endpoint(Listener):
         return refused
 
     def _look_at(
-        self, packet: Connect, guest: Guest, stored: registry.StoredMeter
+        self, packet: Connect, who: Connection, stored: registry.StoredMeter
     ) -> tuple[int, str, None] | None:
         """What is wrong with a meter that gave its password; None when nothing is."""
         meter_id = stored.meter_id
         if stored.state != registry.ACTIVE:
             return self._turn_away(packets.NOT_AUTHORISED, stored.state, meter_id)
-        if guest.names is not None and meter_id.hex() not in guest.names:
+        if who.names is not None and meter_id.hex() not in who.names:
             return self._turn_away(packets.NOT_AUTHORISED, WRONG_CERTIFICATE, meter_id)
         if not packet.client_id and not packet.clean:  # MQTT-3.1.3-8
             return self._turn_away(packets.BAD_CLIENT_ID, BAD_CLIENT_ID, meter_id)

@@ -101,10 +101,11 @@ class Obeying:
 
 def queue(folder: Path, meter: FakeMeter, code: int, *args: Any, **changes: Any) -> int:
     """As the command line does it: another connection, an audit row."""
-    said = {"actor": "anna", "now_s": int(time.time())} | changes
-    return act(
+    said: dict[str, Any] = {"actor": "anna", "now_s": int(time.time())} | changes
+    row_id: int = act(
         folder, lambda connection: commands.queue(connection, meter.meter_id, code, args, **said)
     )
+    return row_id
 
 
 def act(folder: Path, work: Callable[[sqlite3.Connection], Any]) -> Any:

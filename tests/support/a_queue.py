@@ -32,7 +32,7 @@ def a_database(folder: Path) -> sqlite3.Connection:
 def queue(connection: sqlite3.Connection, code: int, *args: Any, **changes: Any) -> int:
     """A command to METER, or to `meter`; its row."""
     meter: FakeMeter = changes.pop("meter", METER)
-    said = {"actor": "anna", "now_s": NOW_S} | changes
+    said: dict[str, Any] = {"actor": "anna", "now_s": NOW_S} | changes
     return commands.queue(connection, meter.meter_id, code, args, **said)
 
 
