@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from gateway import certs, packets, registry, store
 from gateway.config import load
@@ -96,6 +97,7 @@ def test_no_refusal_of_a_session_tells_a_secret_in_log_or_database(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    structlog.reset_defaults()  # to the standard output of now, whoever set it up before
     meter = a_marked_meter()
     folder = tmp_path / "certs"
     certs.make_ca(folder, "Test CA", now_s())
