@@ -40,7 +40,8 @@ TWO = "the first, 2 processes, meters split"
 PAHO = "paho, manual ack, our acceptance, store"
 NAIVE = "naive, commit per message"
 NAIVE_WAL = "naive, commit per message, WAL"
-NAIVE_100 = "naive, commit per 100 messages, WAL"
+NAIVE_100 = "naive, commit per 100 messages"
+NAIVE_100_WAL = "naive, commit per 100 messages, WAL"
 NAIVE_24 = "naive, 24 intervals a message"
 
 POISON_LOAD = (200, 60_000, 32)
@@ -71,6 +72,9 @@ def plan(scale: int) -> dict[str, Callable[[], Round]]:
             [naive, "--wal"], 8, times(8_000) // 24, "--single", split=True
         ),
         NAIVE_100: lambda: broker_round(
+            [naive, "--commit-every", "100"], 8, times(24_000) // 24, "--single", split=True
+        ),
+        NAIVE_100_WAL: lambda: broker_round(
             [naive, "--wal", "--commit-every", "100"],
             8,
             times(24_000) // 24,

@@ -17,7 +17,7 @@ import psutil
 
 from bench.mqtt_load import INTERVALS, meter_key
 from gateway import registry, store
-from gateway.open_files import raise_limit
+from gateway.process import raise_file_limit
 from tests.support import certificates
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,7 +57,7 @@ class Gateway(NamedTuple):
 @contextmanager
 def a_gateway(numbers: range, *, tls: bool = False, limits: str = NO_LIMITS) -> Iterator[Gateway]:
     """A real gateway process that knows these meters."""
-    raise_limit()
+    raise_file_limit()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = folder / "gateway.toml"

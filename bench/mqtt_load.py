@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from gateway import packets
-from gateway.open_files import raise_limit
+from gateway.process import raise_file_limit
 from wire import frame, messages, topics
 from wire.keys import UP, EpochKey
 
@@ -184,7 +184,7 @@ class MeterLine:
 
 def play_meters(numbers: range, how: argparse.Namespace) -> None:
     """Many meters against the endpoint."""
-    raise_limit()
+    raise_file_limit()
     context = ssl.create_default_context(cafile=how.ca) if how.ca else None
     if context is not None:
         context.check_hostname = False
