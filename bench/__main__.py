@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 
-BENCHES = ("sealing", "gateway", "forwarding", "firmware", "flash", "pulses", "metrology")
+BENCHES = ("sealing", "gateway", "forwarding", "scale", "firmware", "flash", "pulses", "metrology")
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ NAME = "openlicznik-gateway"  # for shell completion; from a clone it is `python
 COMMANDS = ("init", "trace")
 NOUNS = (
     "meters", "keys", "command", "schedule", "update", "outages", "quality", "export", "parked",
-    "audit", "certs",
+    "audit", "certs", "shard",
 )  # fmt: skip
 
 app = typer.Typer(

@@ -61,6 +61,14 @@ class CommandRefused(UsageError):
         self.reason = reason
 
 
+class MoveRefused(UsageError):
+    """Shards are not given up or taken over; `reason` names why, the text what to do."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(f"{reason}: {text}")
+        self.reason = reason
+
+
 class BrokerLost(GatewayError):
     """A broker is not reached or the connection to it ended: it is tried again by itself."""
 

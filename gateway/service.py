@@ -27,14 +27,15 @@ from gateway.limits import Doorman
 from gateway.listener import Listener
 from gateway.master_key import master_keys
 from gateway.metrics import Heard, Metrics
+from gateway.mover import Mover, Served
 from gateway.mqtt_client import MqttClient
 from gateway.news import News
 from gateway.notices import Notices
-from gateway.open_files import raise_limit
 from gateway.outage_book import OutageBook
 from gateway.outage_records import Rules
 from gateway.pace import Pace
 from gateway.packets import Will
+from gateway.process import calm_collections, raise_file_limit
 from gateway.pruner import Pruner
 from gateway.publisher import Publisher
 from gateway.quality_book import QualityBook
@@ -90,9 +91,11 @@ class Service:
         try:
             await self.store.run(self.registry.check_master_key)
             self.registry.restore(await self.store.run(journal.rebuild))
-            raise_limit()
+            raise_file_limit()
+            calm_collections()
             self._make()
             await self.news.start()
+            await self.mover.start()
             await self.downlink.start()
             await self.outages.start(self._heard_once())
             if self.publisher is not None:
@@ -110,6 +113,7 @@ class Service:
             raise
         self._intake_task = self._beside(self.intake.run())
         self._beside(self.news.run())
+        self._beside(self.mover.run())
         if self.broker is not None:
             self._beside(self.broker.run())
         self._beside(self.downlink.run())
@@ -155,7 +159,10 @@ class Service:
         self.schedules = Schedules(
             self.store, self.registry, self.downlink.wake, clock_s, random.SystemRandom().random
         )
+        self.served = Served(shards.parse(self.config.shards))
+        self.mover = Mover(self.store, self.registry, self.served, clock_s)
         self.listeners: list[Listener] = [self.downlink]  # first: others see commands marked
+        self.listeners.append(self.mover)
         if self.config.downlink.backfill:
             self.listeners.append(self.backfill)
         self.rollout = Rollout(self.store, self.registry, clock_s, self.downlink.wake)
@@ -165,7 +172,7 @@ class Service:
         self.intake.pace = Pace(limits.frames_per_second, limits.frames_burst)
         self.endpoint = Endpoint(
             self.intake, Doorman(self.config.limits), self.certificates,
-            shards.parse(self.config.shards), clock_s,
+            self.served, clock_s,
         )  # fmt: skip
         self.listeners.append(self.endpoint)
         if self.forwarder is not None:
@@ -177,6 +184,7 @@ class Service:
             is_publishing=self.publisher is not None,
         )  # fmt: skip
         self.broker = self._make_broker()
+        self.mover.attach(self.listeners, self.endpoint, self.broker)
         self.news = News(self.store, self.listeners)
         self.pulse = Pulse(asyncio.get_running_loop().time)
         self.metrics = Metrics(self.reader, self.intake, self._heard(), clock_s)
@@ -222,11 +230,10 @@ class Service:
 
     def _heard_once(self) -> set[bytes]:
         """The meters of ours that ever sent a frame: whose silence means something."""
-        ours = shards.parse(self.config.shards)
         return {
             meter.meter_id
             for meter in self.registry.meters.values()
-            if meter.progress.windows and shards.is_ours(ours, meter.meter_id)
+            if meter.progress.windows and shards.is_ours(self.served, meter.meter_id)
         }
 
     def _make_broker(self) -> Broker | None:
@@ -236,7 +243,7 @@ class Service:
             return None
         broker = Broker(
             self.intake, remote, config.broker.version, config.gateway_id,
-            shards.parse(config.shards), config.broker.receive_maximum,
+            self.served, config.broker.receive_maximum,
             random.SystemRandom().random,
         )  # fmt: skip
         self.listeners.append(broker)
