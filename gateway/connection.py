@@ -26,6 +26,7 @@ WRITE_BYTES_MAX = 65_536  # a meter that does not read what we write is let go
 HELD_PACKETS_MAX = 64  # sent behind a CONNECT that is not answered yet
 
 WAIT_CONNECT, ADMITTING, OPEN, CLOSED = "wait_connect", "admitting", "open", "closed"
+REFUSED = "refused"  # is closed in a while, and not read until then
 UNEXPECTED, TOO_MANY = "mqtt_unexpected", "too_many_connections"
 
 # Why a connection ended. Those in QUIET are no sign that the meter is gone: no will is recorded.
@@ -35,6 +36,7 @@ QUIET = {TAKEN_OVER, STOPPED, DISCONNECTED, STORE_FAILED}
 
 # Why a connection is not read; each ends by itself, and it is read again when all have.
 _ADMISSION, _INTAKE, _WRITING, _PACE = "admission", "intake", "writing", "pace"
+_NONSENSE = "nonsense"  # until it is closed
 
 # Every connection reads into this one and is done with it before the next: asyncio's loops on
 # selectors fill it and call buffer_updated at once. A buffer for each would be most of its memory.
@@ -45,7 +47,7 @@ log = structlog.get_logger()
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One meter's connection: WAIT_CONNECT -> ADMITTING -> OPEN -> CLOSED."""
+    """One meter's connection: WAIT_CONNECT -> ADMITTING -> OPEN -> CLOSED, or REFUSED -> CLOSED."""
 
     meter: Meter  # from OPEN on
 
@@ -96,7 +98,7 @@ class Connection(asyncio.BufferedProtocol):
                     self._on_publish(packet)
                 else:
                     self._step(packet)
-                if self.state == CLOSED:
+                if self.state in (CLOSED, REFUSED):
                     return
         except MqttError as error:
             self._refuse_mqtt(error.reason)
@@ -244,7 +246,14 @@ class Connection(asyncio.BufferedProtocol):
         if reason == mqtt.PROTOCOL_LEVEL:
             self._write_last(packets.connack(packets.BAD_PROTOCOL))
         self.endpoint.intake.refuse(meter_id, reason)
-        self.close(reason)
+        held_s = self.endpoint.doorman.wrong(self.address, self._now())
+        if not held_s or self.state == OPEN:
+            self.close(reason)
+            return
+        # Whoever talks nonsense on one new connection after another is let go ever more slowly.
+        self.state = REFUSED
+        self._hold(_NONSENSE)
+        asyncio.get_running_loop().call_later(held_s, self.close, reason)
 
     # -- the end
 

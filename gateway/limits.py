@@ -1,7 +1,8 @@
-"""Pure: how many connections, how often, from where; and who has to wait for a wrong password.
+"""Pure: how many connections, how often, from where; and who waits for a wrong word.
 
-Wrong passwords cost their address time, not others theirs: the answer to a wrong one is held back,
-a right one is let in at once, also from the same address, which may be that of many meters.
+Wrong passwords, and bytes that are no MQTT, cost their address time, not others theirs: the answer
+to one is held back, a right password is let in at once, also from the same address, which may be
+that of many meters.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class Doorman:
         return may
 
     def wrong(self, address: str, now: float) -> float:
-        """A wrong password came from there: for how many seconds to hold the answer back."""
+        """A wrong password or nonsense came from there: how many seconds to hold the answer."""
         before = self._wrong.pop(address, _Wrong(0, now))
         times = before.times + 1 if now - before.last < WRONG_FORGOTTEN_S else 1
         self._wrong[address] = _Wrong(times, now)

@@ -236,3 +236,25 @@ def test_an_unknown_meter_costs_as_much_work_as_a_wrong_password(
 
     wrong, unknown = asyncio.run(story())
     assert wrong == unknown == ["query", "query", "hash"]
+
+
+def test_who_talks_nonsense_on_every_connection_is_let_go_ever_more_slowly(tmp_path: Path) -> None:
+    async def story() -> None:
+        meter = a_meter()
+        async with a_gateway(a_home(tmp_path, meter)) as service:
+            now = asyncio.get_running_loop().time
+            took_s = []
+            for _ in range(limits.WRONG_FREE + 2):
+                begun = now()
+                client = await Client.open(service.port)
+                client.send(b"\xff\xff\xff")
+                assert await client.is_closed()
+                took_s.append(now() - begun)
+                await client.close()
+            assert took_s[-2] >= limits.WRONG_FIRST_S
+            assert took_s[-1] >= 2 * limits.WRONG_FIRST_S
+            client = await Client.join(service.port, meter)  # from the same address: let in
+            await client.close()
+        assert refusals(tmp_path)["mqtt_malformed"] == limits.WRONG_FREE + 2
+
+    asyncio.run(story())
