@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,15 +23,17 @@ from bench.central import measure as measure_central
 from bench.gateway_programs import CONFIG, NO_LIMITS, event, gateway_round, program
 from bench.mqtt_load import a_profile
 from gateway import journal, move_file, moves, registry, store, takeover
-from gateway.journal import Accepted, Group
+from gateway.journal import Group
 from gateway.meter import Meter, Progress
 from gateway.registry import Registry, StoredMeter
+from gateway.segments import Accepted
 from tests.support.mosquitto import OPEN, Mosquitto, find_mosquitto
 from wire import messages
 
 ROUNDS = 3
 FRAMES = 80_000
 BROKER_FRAMES = 40_000
+THIN_FRAMES = 20_000
 GROUP_FRAMES = 256
 MEMORY_METERS = 50_000
 DISK_FRAMES = 96 * 1000  # a day of 1000 meters
@@ -46,6 +49,7 @@ def main() -> None:
     """Every part in turn."""
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at the start")
     two_gateways()
+    many_connections()
     behind_a_broker()
     for part in ("memory", "disk", "start", "move"):
         subprocess.run([sys.executable, "-m", "bench.scale", part], check=True)
@@ -73,6 +77,15 @@ def two_gateways() -> None:
         f"two, meters split          {two:>9,.0f} frames/s, {busy[1]:.2f} processors busy with them"
     )
     print(f"two to one                 {two / one:>9.2f}")
+
+
+def many_connections() -> None:
+    """1000 meters with one frame in flight each, as on any day; and with TLS."""
+    for tls, name in ((False, "in clear"), (True, "TLS")):
+        rounds = [gateway_round(1000, THIN_FRAMES, 1, tls=tls) for _ in range(ROUNDS)]
+        rate = statistics.median(done.messages / done.seconds for done in rounds)
+        cpu_us = statistics.median(1e6 * done.cpu_s / done.messages for done in rounds)
+        print(f"1000 connections, {name:<8} {rate:>9,.0f} frames/s, {cpu_us:.0f} us of CPU a frame")
 
 
 def behind_a_broker() -> None:
@@ -201,8 +214,8 @@ def move() -> None:
         marks.append(time.perf_counter())
         steps = [after - before for before, after in pairwise(marks)]
         print(
-            f"move of {MOVED_METERS:,} meters      {steps[0]:>9.2f} s given up, {steps[1]:.2f} s written"
-            f" out, {steps[2]:.2f} s taken over; {len(sealed) / MOVED_METERS:.0f} B a meter"
+            f"move of {MOVED_METERS:,} meters      {steps[0]:>9.2f} s given up, {steps[1]:.2f} s"
+            f" written out, {steps[2]:.2f} s taken over; {len(sealed) / MOVED_METERS:.0f} B a meter"
         )
         giver.close()
         taker.close()
@@ -261,7 +274,7 @@ def _journal(
         rows.append((ids[meter], 0, first + index, NOW_S, message))
         if len(rows) == GROUP_FRAMES or number == frames - 1:
             group = Group(NOW_S, rows=rows)
-            store.transact(connection, lambda c, one=group: journal.commit(c, one))
+            store.transact(connection, partial(journal.commit, group=group))
             rows = []
 
 

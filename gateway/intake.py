@@ -300,6 +300,9 @@ class Intake:
                 log.error(event, error=str(again), retry_s=RETRY_S)
                 continue
             self.registry.restore(rebuilt)
+            # A meter that was revoked since is another object now; the old one knows too much.
+            known = self.registry.meters
+            self._dirty = {known[m.meter_id] for m in self._dirty if m.meter_id in known}
             self.halted = False
             log.info("store_recovered")
             for listener in self.listeners:

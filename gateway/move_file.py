@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Protocol
 
 import msgspec
 import zstandard
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import keywrap
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gateway.config import read_bounded
 from gateway.errors import MasterKeyError, MoveRefused
-from gateway.master_key import read_master_key, sync_folder
-from gateway.registry import Registry
+from gateway.master_key import read_master_key, sync_folder, unwrap
 
 MOVE_BYTES_MAX = 256 * 1024 * 1024  # unpacked; METERS_MAX meters with long queues have less
 MAGIC = b"openlicznik gateway move 1\n"
@@ -105,14 +105,32 @@ class Move(msgspec.Struct, frozen=True, array_like=True):
         return f"Move({self.move_id.hex()})"
 
 
-class TransferKeys(NamedTuple):
+class Keeper(Protocol):
+    """Wraps and unwraps keys: the registry under the master key, or a transfer key."""
+
+    def wrap(self, meter_id: bytes, key_epoch: int, meter_key: bytes, /) -> bytes:
+        """A key as it may lie on disk."""
+
+    def unwrap(self, meter_id: bytes, key_epoch: int, wrapped: bytes, /) -> bytes:
+        """The key again."""
+
+
+class TransferKeys:
     """What is derived from a transfer key. Shows nothing."""
 
-    sealing: AESGCM
-    wrapping: Registry
+    def __init__(self, sealing: AESGCM, wrapping: bytes) -> None:
+        self.sealing, self._wrapping = sealing, wrapping
 
-    def __repr__(self) -> str:
-        return "TransferKeys()"
+    def wrap(self, meter_id: bytes, bound: int, key: bytes) -> bytes:
+        """As Registry.wrap, under the transfer key."""
+        return keywrap.aes_key_wrap(self._wrapping, meter_id + bound.to_bytes(8, "big") + key)
+
+    def unwrap(self, meter_id: bytes, bound: int, wrapped: bytes) -> bytes:
+        """The key again. Raises MoveRefused when it is another meter's."""
+        inner, head = unwrap(self._wrapping, wrapped) or b"", meter_id + bound.to_bytes(8, "big")
+        if inner[: len(head)] != head:
+            raise MoveRefused(DAMAGED_FILE, f"the key of meter {meter_id.hex()} is not its own")
+        return inner[len(head) :]
 
 
 def read_transfer_key(path: Path) -> TransferKeys:
@@ -129,12 +147,10 @@ def read_transfer_key(path: Path) -> TransferKeys:
 def derive(transfer_key: bytes) -> TransferKeys:
     """One key for the file and one for the keys in it."""
     both = HKDF(SHA256(), 64, _SALT, b"sealing, wrapping").derive(transfer_key)
-    return TransferKeys(AESGCM(both[:32]), Registry(both[32:]))
+    return TransferKeys(AESGCM(both[:32]), both[32:])
 
 
-def rewrapped(
-    keeper: Registry, other: Registry, meter_id: bytes, bound: int, wrapped: bytes
-) -> Secret:
+def rewrapped(keeper: Keeper, other: Keeper, meter_id: bytes, bound: int, wrapped: bytes) -> Secret:
     """A secret under the other key. Raises StoreError when it is damaged."""
     return Secret(bound, other.wrap(meter_id, bound, keeper.unwrap(meter_id, bound, wrapped)))
 

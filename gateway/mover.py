@@ -124,14 +124,10 @@ class Mover(Listener):
         """Nothing comes in from these meters any more, nothing goes out; who they are."""
         meter_ids = self._meters(shards)
         for meter_id in meter_ids:
-            meter = self._registry.meters[meter_id]
-            if not meter.keys and meter.line is None:
-                continue  # not here
-            self._registry.forget_keys(meter_id)
             session = self._endpoint.sessions.get(meter_id) if self._endpoint else None
             if session is not None:
                 session.close(STOPPED)  # our doing: no last will, no outage
-            self._leave_broker(meter)
+            self._leave_broker(self._registry.meters[meter_id])
         return meter_ids
 
     def _leave_broker(self, meter: Meter) -> None:

@@ -280,7 +280,7 @@ def export(
             " ORDER BY place",
             (move.move_id, meter_id),
         )
-        secrets.append([rewrapped(keeper, transfer.wrapping, meter_id, *row) for row in kept])
+        secrets.append([rewrapped(keeper, transfer, meter_id, *row) for row in kept])
     terms = dict(
         connection.execute("SELECT shard, term FROM shard WHERE away = ?", (move.move_id,))
     )

@@ -12,13 +12,13 @@ from cryptography.hazmat.primitives import keywrap
 from msgspec import Meta
 
 from gateway import master_key as master
-from gateway.errors import MasterKeyError, MeterExists, StoreError, UsageError
+from gateway.errors import MasterKeyError, MeterExists, MoveRefused, StoreError, UsageError
 from gateway.master_key import read_master_key as read_master_key
 from gateway.master_key import write_master_key as write_master_key
 from gateway.meter import DownCounter, Meter, Progress
 from wire.keys import KEY_EPOCH_MAX, METER_KEY_BYTES, EpochKey
 from wire.messages import START_S_MIN
-from wire.topics import METER_ID_BYTES
+from wire.topics import METER_ID_BYTES, shard_of
 
 PASSWORD_CHARS_MIN = 22  # 128 random bits in base64; 32 in hexadecimal
 PASSWORD_CHARS_MAX = 256
@@ -28,6 +28,7 @@ NEW_METERS_BYTES_MAX = 512 * NEW_METERS_MAX
 UNKNOWN_METER = b""  # refusals of ids nobody registered are counted together, so they are bounded
 
 ACTIVE, REVOKED, DECOMMISSIONED = "active", "revoked", "decommissioned"  # states of a meter
+SHARD_AWAY = "shard_away"
 
 _PASSWORD = b"openlicznik/1 gateway password"
 
@@ -180,9 +181,10 @@ class Registry:
     ) -> None:
         """Register a meter; `again` lets a decommissioned one back under a newer key epoch.
 
-        Raises MeterExists, MasterKeyError.
+        Raises MeterExists, MasterKeyError, MoveRefused.
         """
         meter_id = bytes.fromhex(new.meter_id)
+        _check_shard(connection, meter_id)
         hashed = password_hash(meter_id, new.password.encode("ascii"))
         if again:
             _check_wake(connection, new)
@@ -275,6 +277,17 @@ def state_of(connection: sqlite3.Connection, meter_id: bytes) -> str | None:
     """active, revoked or decommissioned; None for a meter nobody registered."""
     row = connection.execute("SELECT state FROM meter WHERE meter_id = ?", (meter_id,)).fetchone()
     return None if row is None else str(row[0])
+
+
+def _check_shard(connection: sqlite3.Connection, meter_id: bytes) -> None:
+    """Raises MoveRefused when the meter's shard is another gateway's now."""
+    shard = shard_of(meter_id)
+    row = connection.execute(
+        "SELECT move.other FROM shard JOIN move ON move_id = away WHERE shard = ?", (shard,)
+    ).fetchone()
+    if row is not None:
+        text = f"shard {shard} was given up to {row[0]}: register meter {meter_id.hex()} there"
+        raise MoveRefused(SHARD_AWAY, text)
 
 
 def _check_wake(connection: sqlite3.Connection, new: NewMeter) -> None:

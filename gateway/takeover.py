@@ -48,8 +48,7 @@ def take(
     journal.commit(connection, Group(now_s, snapshot=journal.take_snapshot(everything)))
     for meter, wrapped in zip(move.meters, move.secrets, strict=True):
         secrets = [
-            rewrapped(transfer.wrapping, keeper, meter.meter_id, one.bound, one.wrapped)
-            for one in wrapped
+            rewrapped(transfer, keeper, meter.meter_id, one.bound, one.wrapped) for one in wrapped
         ]
         _write(connection, meter, secrets)
     text = ",".join(sorted(move.terms))

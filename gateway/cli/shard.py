@@ -15,16 +15,14 @@ from gateway.cli.common import (
     ConfigOption,
     Desk,
     JsonOption,
-    actor,
     desk,
     looking,
     now_s,
     show,
 )
 from gateway.errors import MoveRefused, StoreInUse, UsageError
-from gateway.master_key import master_keys, write_master_key
+from gateway.master_key import write_master_key
 from gateway.moves import Asked
-from gateway.registry import Registry
 
 app = typer.Typer(no_args_is_help=True, help="Hand shards over to another gateway, or take over.")
 
@@ -123,20 +121,17 @@ def import_(
     """Take over the meters in a file. The gateway must be stopped; repeat when it was cut off."""
     transfer = move_file.read_transfer_key(key)
     move = move_file.read(file, transfer)
-    loaded = config_file.load(config)
-    ours = shards.parse(loaded.shards)
-    keeper = Registry(*master_keys(loaded.store))
-    held = store.Store(Path(loaded.store.path))  # its lock: it would not know of their progress
-    try:
-        store.transact(held.connection, keeper.check_master_key)
-        fresh = store.transact(
-            held.connection,
-            lambda c: takeover.take(
-                c, move, ours, loaded.gateway_id, keeper, transfer, actor(), now_s()
-            ),
-        )
-    finally:
-        held.close()
+    with desk(config) as at:
+        held = store.Store(Path(at.config.store.path))  # its lock: a running gateway would not know
+        try:
+            fresh = at.act(
+                lambda c: takeover.take(
+                    c, move, shards.parse(at.config.shards), at.config.gateway_id, at.keeper,
+                    transfer, at.actor, now_s(),
+                )
+            )  # fmt: skip
+        finally:
+            held.close()
     if fresh:
         print(f"{len(move.meters)} meters taken over from {move.giver}; start the gateway now, then"
               f" `shard forget {move.move_id.hex()}` on {move.giver}")  # fmt: skip

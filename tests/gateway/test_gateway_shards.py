@@ -150,6 +150,7 @@ def test_a_gateway_that_starts_gives_up_what_was_asked_while_it_was_down(tmp_pat
 def test_a_meter_that_is_shown_out_is_no_outage_and_is_not_waited_for(tmp_path: Path) -> None:
     other = LOW[0]
     config = a_home(tmp_path, MOVING, other)
+    config.write_text(config.read_text() + "[outages]\nsilence_s = 1\ngrace_s = 1\n")
 
     class Ears(Listener):
         heard: list[tuple[str, bytes | None]] = []
@@ -170,7 +171,9 @@ def test_a_meter_that_is_shown_out_is_no_outage_and_is_not_waited_for(tmp_path: 
             assert MOVING.meter_id not in gateway.registry.meters
             clients[1].publish(other, other.frame(), 1)
             assert await clients[1].puback() == 1
-            assert rows(tmp_path, "SELECT count(*) FROM outage") == [(0,)]
+            silent = "SELECT meter_id FROM outage"
+            await until(lambda: rows(tmp_path, silent))
+            assert rows(tmp_path, silent) == [(other.meter_id,)]  # who was shown out long before
 
     asyncio.run(story())
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from gateway import audit, commands, journal, move_file, moves, registry, rekeying, store, takeover
-from gateway.commands import Hidden
+from gateway import audit, commands, journal, moves, registry, rekeying, store
+from gateway.command_args import Hidden
 from gateway.errors import CommandRefused, MoveRefused
 from gateway.meter import Progress
-from gateway.registry import Registry
-from tests.support.gateway import NOW_S, add_meter, rows
-from tests.support.moving import EVERY, TRANSFER, Side, a_side, meters_in
+from tests.support.gateway import NOW_S, FakeMeter, rows
+from tests.support.moving import EVERY, Side, a_side, meters_in
 from wire.messages import COMMAND_READ_NOW, COMMAND_REKEY
 from wire.topics import shard_of
 
@@ -163,6 +163,17 @@ def test_what_was_given_up_has_no_key_and_takes_no_command_there(a: Side) -> Non
         )
 
 
+def test_a_meter_of_a_shard_that_was_given_up_is_registered_at_its_gateway_only(a: Side) -> None:
+    a.give(MOVING)
+    another = next(each for each in meters_in("10", "1f", 400) if moves_along(each))
+    with refused("shard_away"):
+        store.transact(a.connection, lambda c: a.keeper.add(c, another.new(), NOW_S))
+
+
+def moves_along(meter: FakeMeter) -> bool:
+    return meter != MOVING and shard_of(meter.meter_id) == SHARD
+
+
 def test_what_the_giver_accepted_stays_in_its_journal_and_goes_to_settlement(a: Side) -> None:
     a.accept(MOVING, [0, 1, 2])
     a.give(MOVING)
@@ -177,8 +188,9 @@ def test_nothing_is_given_up_while_an_accepted_frame_is_not_in_the_journal(a: Si
         for counter in range(frames):
             progress.window(0).mark(counter)
             progress.intervals.add(counter + 1, 1, 1)
+        memory = {MOVING.meter_id: progress}
         done = store.transact(
-            a.connection, lambda c, p=progress: moves.give_up(c, move, {MOVING.meter_id: p}, NOW_S)
+            a.connection, partial(moves.give_up, move=move, memory=memory, now_s=NOW_S)
         )
         assert done is (frames == 1)
         assert (registry.fetch(a.connection, MOVING.meter_id) is None) is done
@@ -248,128 +260,3 @@ def test_once_forgotten_the_giver_has_no_key_of_them_any_more(a: Side) -> None:
         a.export(after)
     with refused("unknown_move"):
         moves.forget(a.connection, bytes(16), "anna", NOW_S)
-
-
-# ------------------------------------------------------------------ the taker
-
-
-def test_a_move_is_taken_over_once(a: Side, b: Side) -> None:
-    move = a.give(MOVING)
-    assert b.take(move)
-    b.accept(MOVING, [0, 1])
-    assert not b.take(move)
-    assert b.loaded(MOVING).progress.intervals.upto == 2
-
-
-def test_a_move_is_for_one_gateway(a: Side, tmp_path: Path) -> None:
-    c = a_side(tmp_path / "c", "gw-c")
-    with refused("wrong_gateway"):
-        c.take(a.give(MOVING))
-    c.connection.close()
-
-
-def test_a_shard_that_gateway_toml_does_not_name_is_not_taken(a: Side, b: Side) -> None:
-    with refused("not_served"):
-        b.take(a.give(MOVING), EVERY - {SHARD})
-    assert rows(b.folder, "SELECT count(*) FROM meter") == [(0,)]
-
-
-def test_a_meter_that_lives_here_already_stops_the_whole_move(a: Side, b: Side) -> None:
-    add_meter(b.folder, MOVING)
-    move = a.give(MOVING)
-    with refused("living_meter"):
-        b.take(move)
-    do(b, "UPDATE meter SET state = 'decommissioned', highest_epoch = 9")
-    do(b, "DELETE FROM meter_key")
-    assert b.take(move)
-    assert registry.key_epochs_used(b.connection, MOVING.meter_id) == 9
-
-
-def test_a_shard_comes_back_with_what_was_accepted_meanwhile(a: Side, b: Side) -> None:
-    a.accept(MOVING, [0, 1])
-    b.take(a.give(MOVING))
-    b.accept(MOVING, [2, 3], first=3)
-    back = b.give(MOVING, "gw-a")
-    assert moves.shards_away(b.connection) == {SHARD}
-    assert a.take(back)
-    assert not moves.shards_away(a.connection)
-    a.accept(MOVING, [4], first=5)
-    progress = a.loaded(MOVING).progress  # the journal has rows from before, and is read no more
-    assert (progress.windows[0].highest, progress.intervals.upto) == (4, 5)
-
-
-def test_a_file_of_an_earlier_move_is_not_taken_over_any_more(a: Side, b: Side) -> None:
-    first = a.give(MOVING)
-    b.take(first)
-    a.take(b.give(MOVING, "gw-a"))
-    a.give(MOVING)
-    store.transact(b.connection, lambda c: c.execute("DELETE FROM move WHERE way = 'in'"))
-    with refused("old_move"):  # even where nothing is known of that move any more
-        b.take(first)
-
-
-def test_the_giver_takes_nothing_back_by_its_own_file(a: Side) -> None:
-    with refused("wrong_gateway"):
-        a.take(a.give(MOVING))
-
-
-def test_a_crash_in_a_transaction_leaves_the_step_undone(a: Side, b: Side) -> None:
-    class Crash(BaseException):
-        pass
-
-    def cut_off(side: Side, work: str, step: object) -> None:
-        def crash(connection: object) -> None:
-            step(connection)  # type: ignore[operator]
-            raise Crash(work)
-
-        with pytest.raises(Crash):
-            store.transact(side.connection, crash)
-
-    a.accept(MOVING, [0, 1])
-    shards = frozenset({SHARD})
-    cut_off(a, "ask", lambda c: moves.ask(c, EVERY, shards, "gw-a", "gw-b", "anna", NOW_S))
-    assert not moves.shards_away(a.connection)
-    asked = a.ask(MOVING)
-    cut_off(a, "give up", lambda c: moves.give_up(c, asked, {}, NOW_S))
-    assert moves.asked(a.connection) == [asked]
-    assert a.loaded(MOVING).keys
-    move = a.export(a.give_up(asked))
-    cut_off(b, "take", lambda c: takeover.take(c, move, EVERY, "gw-b", b.keeper, TRANSFER, "x", 1))
-    assert rows(b.folder, "SELECT count(*) FROM meter") == [(0,)]
-    assert b.take(move)
-    assert b.loaded(MOVING).progress.intervals.upto == 2
-
-
-# ------------------------------------------------------------------ the file
-
-
-def test_a_file_opens_under_its_transfer_key_only_and_shows_no_key(a: Side) -> None:
-    move = a.give(MOVING)
-    data = move_file.seal(move, TRANSFER)
-    assert move_file.unseal(data, TRANSFER) == move
-    for secret in (MOVING.meter_key, MOVING.meter_id, move.secrets[0][0].wrapped):
-        assert secret not in data
-    assert MOVING.meter_key.hex() not in repr(move) + repr(TRANSFER)
-    with refused("wrong_transfer_key"):
-        move_file.unseal(data, move_file.derive(bytes(32)))
-
-
-def test_a_file_that_was_cut_or_altered_anywhere_is_refused(a: Side) -> None:
-    data = move_file.seal(a.give(MOVING), TRANSFER)
-    for size in range(0, len(data), 7):
-        with pytest.raises(MoveRefused):
-            move_file.unseal(data[:size], TRANSFER)
-    for at in range(0, len(data), 5):
-        altered = data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
-        with pytest.raises(MoveRefused):
-            move_file.unseal(altered, TRANSFER)
-
-
-def test_keys_in_a_file_are_not_wrapped_under_a_master_key(a: Side) -> None:
-    before = rows(a.folder, "SELECT wrapped FROM meter_key")
-    (secret,) = a.give(MOVING).secrets[0]
-    assert (secret.wrapped,) not in before
-    wrapping = TRANSFER.wrapping
-    assert wrapping.unwrap(MOVING.meter_id, 0, secret.wrapped) == MOVING.meter_key
-    with pytest.raises(Exception, match="damaged"):
-        Registry(bytes(32)).unwrap(MOVING.meter_id, 0, secret.wrapped)

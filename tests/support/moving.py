@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway import journal, master_key, move_file, moves, registry, store, takeover
-from gateway.journal import Accepted, Group
+from gateway.journal import Group
 from gateway.meter import Meter
 from gateway.move_file import Move
 from gateway.moves import Asked
 from gateway.registry import Registry
+from gateway.segments import Accepted
 from tests.support.gateway import NOW_S, FakeMeter, a_home, a_meter, a_profile
 from wire import messages
 from wire.topics import shard_of
