@@ -25,7 +25,8 @@ import psutil
 import zstandard
 from aiohttp import web
 
-from gateway import journal, outbox, registry, store
+from gateway import journal, registry, store
+from gateway.forwarding import outbox
 from wire import batch as wire_batch
 from wire import messages
 

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Iterable
 from functools import lru_cache
 
-from gateway import packets
+from gateway.mqtt import packets
 from gateway.process import raise_file_limit
 from wire import frame, messages, topics
 from wire.keys import UP, EpochKey

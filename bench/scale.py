@@ -22,11 +22,12 @@ import psutil
 from bench.central import measure as measure_central
 from bench.gateway_programs import CONFIG, NO_LIMITS, event, gateway_round, program
 from bench.mqtt_load import a_profile
-from gateway import journal, move_file, moves, registry, store, takeover
+from gateway import journal, registry, store
 from gateway.journal import Group
 from gateway.meter import Meter, Progress
 from gateway.registry import Registry, StoredMeter
 from gateway.segments import Accepted
+from gateway.shards import move_file, moves, takeover
 from tests.support.mosquitto import OPEN, Mosquitto, find_mosquitto
 from wire import messages
 

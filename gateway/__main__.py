@@ -54,13 +54,13 @@ def run(
         _check(config)
         return
     loaded = config_file.load(config)
-    from gateway import service  # half a second that the other commands need not wait
+    from gateway import service
 
     asyncio.run(service.run(loaded, os.environ))
 
 
 def _check(path: Path) -> None:
-    from gateway import checking
+    from gateway.admin import checking
 
     problems = checking.problems(path)
     if problems:

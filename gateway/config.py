@@ -150,7 +150,7 @@ class Config(_Section, frozen=True):
     """The whole of gateway.toml."""
 
     gateway_id: GatewayId
-    shards: str = "00-ff"  # the meters that are ours: gateway/shards.py
+    shards: str = "00-ff"  # the meters that are ours: gateway/shards/shards.py
     endpoint: Endpoint = Endpoint()
     broker: Broker | None = None
     limits: Limits = Limits()

@@ -17,12 +17,12 @@ import structlog
 
 from gateway import journal
 from gateway.acceptance import Accepted, Duplicate, Refused, accept, mark
+from gateway.doors.pace import UNLIMITED, Pace
 from gateway.errors import StoreError, StoreFull
 from gateway.journal import Group, Proven, Will
 from gateway.listener import Line, Listener, Said
 from gateway.meter import DOWN_BLOCK_COUNTERS, Meter
-from gateway.pace import UNLIMITED, Pace
-from gateway.packets import Publish, puback
+from gateway.mqtt.packets import Publish, puback
 from gateway.receipts import Due, due, to_packet
 from gateway.registry import Registry, retire_keys
 from gateway.store import Store

@@ -13,7 +13,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from gateway import audit, commands, registry
+from gateway import audit, registry
+from gateway.downlink import commands
 from gateway.errors import UsageError
 from gateway.registry import ACTIVE, DECOMMISSIONED, REVOKED, NewMeter, Registry
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.intervals import Intervals
-from gateway.packets import field
+from gateway.mqtt.packets import field
 from gateway.window import Window
 from wire import topics
 from wire.keys import EpochKey
@@ -82,7 +82,7 @@ class Meter:
         self.keys: dict[int, EpochKey] = {}
         self.down: dict[int, DownCounter] = {}
         self.epoch_min = 0  # the highest key epoch a frame has proven; those below are refused
-        self.paced_s = 0.0  # gateway/pace.py: when its frames of late are within its rate
+        self.paced_s = 0.0  # gateway/doors/pace.py: when its frames of late are within its rate
         self.heard_s = 0  # when its latest frame came, whatever the verdict; 0 since the start
         self.line: Line | None = None  # where it can be reached now
 

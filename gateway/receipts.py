@@ -6,7 +6,7 @@ import struct
 from typing import NamedTuple
 
 from gateway.meter import DownCounter, Meter
-from gateway.packets import publish_to
+from gateway.mqtt.packets import publish_to
 from wire import frame as wire_frame
 from wire import messages
 from wire.keys import DOWN, EpochKey

@@ -13,42 +13,45 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from gateway import journal, logs, notice_channels, publisher, shards
-from gateway.availability import Availability
-from gateway.backfill import Backfill
-from gateway.broker import Broker
+from gateway import journal, logs
+from gateway.admin.health import Check, Notifier, Pulse
+from gateway.admin.metrics import Heard, Metrics
+from gateway.admin.reader import Reader
 from gateway.config import Config, Http, read_token
-from gateway.downlink import Downlink
-from gateway.endpoint import Endpoint
-from gateway.forwarder import Forwarder
-from gateway.health import Check, Notifier, Pulse
+from gateway.doors.broker import Broker
+from gateway.doors.endpoint import Endpoint
+from gateway.doors.limits import Doorman
+from gateway.doors.pace import Pace
+from gateway.doors.tls import Certificates
+from gateway.downlink.backfill import Backfill
+from gateway.downlink.downlink import Downlink
+from gateway.downlink.schedules import Schedules
+from gateway.forwarding import publisher
+from gateway.forwarding.availability import Availability
+from gateway.forwarding.forwarder import Forwarder
+from gateway.forwarding.pruner import Pruner
+from gateway.forwarding.publisher import Publisher
 from gateway.intake import Intake
-from gateway.limits import Doorman
 from gateway.listener import Listener
 from gateway.master_key import master_keys
-from gateway.metrics import Heard, Metrics
-from gateway.mover import Mover, Served
-from gateway.mqtt_client import MqttClient
+from gateway.mqtt.mqtt_client import MqttClient
+from gateway.mqtt.packets import Will
+from gateway.mqtt.remote import remote_for
 from gateway.news import News
-from gateway.notices import Notices
-from gateway.outage_book import OutageBook
-from gateway.outage_records import Rules
-from gateway.pace import Pace
-from gateway.packets import Will
+from gateway.outages import notice_channels
+from gateway.outages.notices import Notices
+from gateway.outages.outage_book import OutageBook
+from gateway.outages.outage_records import Rules
+from gateway.outages.quality_book import QualityBook
 from gateway.process import calm_collections, raise_file_limit
-from gateway.pruner import Pruner
-from gateway.publisher import Publisher
-from gateway.quality_book import QualityBook
-from gateway.reader import Reader
 from gateway.registry import Registry, down_floor
-from gateway.remote import remote_of
-from gateway.rollout import Rollout
-from gateway.schedules import Schedules
+from gateway.rollout.rollout import Rollout
+from gateway.shards import shards
+from gateway.shards.mover import Mover, Served
 from gateway.store import Store
-from gateway.tls import Certificates
 
 if TYPE_CHECKING:
-    from gateway.http import HttpServer
+    from gateway.admin.http import HttpServer
 
 log = structlog.get_logger()
 
@@ -66,16 +69,8 @@ class Service:
         self.notifier = Notifier(environ or {}, os.getpid())
         settlement = config.settlement
         self._token = read_token(Path(settlement.token_file)) if settlement else ""
-        broker = config.broker
-        self._remote = None
-        if broker is not None:
-            self._remote = remote_of(broker.url, broker.user, broker.password_file, broker.ca_file)
-        publish = config.publish
-        self._publish_remote = None
-        if publish is not None:
-            self._publish_remote = remote_of(
-                publish.url, publish.user, publish.password_file, publish.ca_file
-            )
+        self._remote = remote_for(config.broker)
+        self._publish_remote = remote_for(config.publish)
         self.registry = Registry(*master_keys(config.store))
         self.registry.down_floor = down_floor(clock_s())
         self.certificates = Certificates(config.endpoint, clock_s())
@@ -269,7 +264,7 @@ class Service:
         )
 
     def _make_http(self, config: Http) -> HttpServer:
-        from gateway import front  # litestar takes a third of a second: only who wants it pays
+        from gateway.admin import front
 
         doors: dict[str, Check] = {}
         if self.config.endpoint.enabled:

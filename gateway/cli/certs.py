@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from gateway import certs
 from gateway.cli.common import MeterArgument, meter_id_of, now_s
+from gateway.doors import certs
 from gateway.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Make certificates for TLS between meter and gateway.")

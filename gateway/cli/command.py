@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from gateway import audit, bundles, commands, rekeying
+from gateway import audit
 from gateway.cli.common import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -24,7 +24,8 @@ from gateway.cli.common import (
     now_s,
     show,
 )
-from gateway.command_args import CODES, HOME_KEY_BYTES_MAX
+from gateway.downlink import bundles, commands, rekeying
+from gateway.downlink.command_args import CODES, HOME_KEY_BYTES_MAX
 from gateway.errors import UsageError
 from wire import messages
 

@@ -14,11 +14,11 @@ from typing import Annotated
 
 import typer
 
-from gateway import export as exporting
 from gateway import journal
 from gateway.cli.common import DEFAULT_CONFIG, ConfigOption, looking, meter_id_of
 from gateway.errors import UsageError
-from gateway.export import Piece, Wanted
+from gateway.forwarding import export as exporting
+from gateway.forwarding.export import Piece, Wanted
 
 PROGRESS_AFTER_S = 2.0
 PROGRESS_EVERY_S = 2.0

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from gateway import audit, master_key, registry, rekeying, rewrapping, store
+from gateway import audit, master_key, registry, rewrapping, store
 from gateway import config as config_file
 from gateway.cli.common import (
     DEFAULT_CONFIG,
@@ -24,6 +24,7 @@ from gateway.cli.common import (
     now_s,
     show,
 )
+from gateway.downlink import rekeying
 from gateway.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Key epochs, new meter keys, a new master key.")

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from gateway import lifecycle, queries, registry
+from gateway import lifecycle, registry
+from gateway.admin import queries
 from gateway.cli.common import (
     DEFAULT_CONFIG,
     ConfigOption,

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from gateway import meter_events, notices, outage_rows, outage_views
 from gateway.cli.common import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -22,8 +21,9 @@ from gateway.cli.common import (
     show,
 )
 from gateway.errors import UsageError
-from gateway.outage_records import Plan
-from gateway.outage_rows import AREA_METERS_MAX
+from gateway.outages import meter_events, notices, outage_rows, outage_views
+from gateway.outages.outage_records import Plan
+from gateway.outages.outage_rows import AREA_METERS_MAX
 
 app = typer.Typer(no_args_is_help=True, help="Who is without supply, and what meters noticed.")
 

@@ -8,11 +8,11 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from gateway import outbox, readings
-from gateway import parked as parking
 from gateway.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, desk, looking, now_s, show
 from gateway.errors import UsageError
-from gateway.parked import Parked
+from gateway.forwarding import outbox, readings
+from gateway.forwarding import parked as parking
+from gateway.forwarding.parked import Parked
 
 app = typer.Typer(
     no_args_is_help=True, help="Profiles that settlement did not take: list, show, retry."

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from gateway import indicators
 from gateway.cli.common import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -17,6 +16,7 @@ from gateway.cli.common import (
     show,
 )
 from gateway.errors import UsageError
+from gateway.outages import indicators
 
 # Options may stand behind the meter, too: `quality 0123456789abcdef --json`.
 app = typer.Typer(

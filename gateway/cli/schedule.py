@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from gateway import schedules
 from gateway.cli.common import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -18,7 +17,8 @@ from gateway.cli.common import (
     now_s,
     show,
 )
-from gateway.command_args import CODES
+from gateway.downlink import schedules
+from gateway.downlink.command_args import CODES
 from gateway.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Commands that come round.")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gateway import audit, move_file, moves, shards, store, takeover
+from gateway import audit, store
 from gateway import config as config_file
 from gateway.cli.common import (
     DEFAULT_CONFIG,
@@ -22,7 +22,8 @@ from gateway.cli.common import (
 )
 from gateway.errors import MoveRefused, StoreInUse, UsageError
 from gateway.master_key import write_master_key
-from gateway.moves import Asked
+from gateway.shards import move_file, moves, shards, takeover
+from gateway.shards.moves import Asked
 
 app = typer.Typer(no_args_is_help=True, help="Hand shards over to another gateway, or take over.")
 

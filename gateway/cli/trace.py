@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway import queries
+from gateway.admin import queries
 from gateway.cli.common import (
     DEFAULT_CONFIG,
     ConfigOption,

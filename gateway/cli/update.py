@@ -9,8 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway import rollout_book as book
-from gateway import rollout_choice, updates, waves
 from gateway.cli.common import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -21,7 +19,9 @@ from gateway.cli.common import (
     show,
 )
 from gateway.errors import UsageError
-from gateway.rollout_book import Plan
+from gateway.rollout import rollout_book as book
+from gateway.rollout import rollout_choice, updates, waves
+from gateway.rollout.rollout_book import Plan
 
 WATCH_S = 2.0  # between two looks of `status --watch`
 _PLAN = Plan()

@@ -21,7 +21,7 @@ CREATE TABLE shard (                  -- shards that ever moved; any other is as
 CREATE TABLE moved_meter (            -- as it was when it was given up; gone once forgotten
     move_id BLOB NOT NULL REFERENCES move (move_id),
     meter_id BLOB NOT NULL,
-    state BLOB NOT NULL,              -- gateway/move_file.py: MeterState, without its keys
+    state BLOB NOT NULL,              -- gateway/shards/move_file.py: MeterState, without its keys
     PRIMARY KEY (move_id, meter_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway import certs
-from gateway.client_packets import Version
-from gateway.mqtt_client import MqttClient, remote_of
-from gateway.packets import Will
+from gateway.doors import certs
+from gateway.mqtt.client_packets import Version
+from gateway.mqtt.mqtt_client import MqttClient, remote_of
+from gateway.mqtt.packets import Will
 from gateway.service import Service
 from tests.support.behind_a_broker import behind, join
 from tests.support.gateway import FakeMeter, a_gateway, a_meter, journal_of, until

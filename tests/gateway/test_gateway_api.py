@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from gateway import api
+from gateway.admin import api
 from tests.support.admin import ADMIN_TOKEN, Admin, administered, is_problem
 from tests.support.gateway import a_meter, rows
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway import api
+from gateway.admin import api
 from tests.support.admin import Admin, Answer, administered
 from tests.support.gateway import a_meter, rows
 

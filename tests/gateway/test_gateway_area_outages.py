@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway import area_outages
-from gateway.outage_records import (
+from gateway.outages import area_outages
+from gateway.outages.outage_records import (
     CLOSED,
     GATEWAY,
     OPENED,

@@ -11,7 +11,7 @@ import pytest
 
 from gateway import store
 from gateway.audit import Act
-from gateway.availability import DUE_MAX, OFFLINE_AFTER_S, Availability
+from gateway.forwarding.availability import DUE_MAX, OFFLINE_AFTER_S, Availability
 from tests.support.gateway import a_loaded_meter, a_meter, rows
 
 METER = a_loaded_meter(a_meter())

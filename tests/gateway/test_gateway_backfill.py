@@ -7,8 +7,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from gateway import backfill, commands
-from gateway.backfill import GAP_OPEN_S, Missing, first_gap, pieces
+from gateway.downlink import backfill, commands
+from gateway.downlink.backfill import GAP_OPEN_S, Missing, first_gap, pieces
 from gateway.intervals import Intervals
 from gateway.service import Service, clock_s
 from tests.support.a_commander import Obeying, act, states

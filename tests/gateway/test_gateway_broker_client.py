@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from gateway.broker_link import Timing, backoff_s
-from gateway.client_packets import Version
+from gateway.doors.broker_link import Timing, backoff_s
 from gateway.errors import ConfigError, PublishLost, PublishRefused
-from gateway.mqtt_client import (
+from gateway.mqtt.client_packets import Version
+from gateway.mqtt.mqtt_client import (
     IN_FLIGHT_MAX,
     PUBLISH_BYTES_MAX,
     TOPIC_BYTES_MAX,
     MqttClient,
     remote_of,
 )
-from gateway.packets import Will
+from gateway.mqtt.packets import Will
 from tests.support.fake_broker import CONNECT, DISCONNECT, PINGREQ, FakeBroker, a_broker, packet
 from tests.support.gateway import until
 

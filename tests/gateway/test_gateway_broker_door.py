@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway import audit, lifecycle, registry, store
-from gateway.client_packets import Version
+from gateway.mqtt.client_packets import Version
 from tests.support.fake_broker import SUBSCRIBE, UNSUBSCRIBE, a_broker
 from tests.support.gateway import NOW_S, a_meter, add_meter, refusals, rows, until
 from tests.support.second_door import VERSIONS, a_door, a_pair, behind, receipts, up

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import broker as broker_door
-from gateway import broker_line, broker_link
-from gateway.broker_link import Link, Timing
+from gateway.doors import broker as broker_door
+from gateway.doors import broker_line, broker_link
+from gateway.doors.broker_link import Link, Timing
 from tests.support.fake_broker import a_broker
 from tests.support.gateway import a_meter, until
 from tests.support.second_door import a_door, a_pair, behind, up

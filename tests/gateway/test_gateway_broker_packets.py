@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.client_packets import (
+from gateway.mqtt.client_packets import (
     PACKET_BYTES_MAX,
     TOO_LONG,
     Acked,
@@ -28,9 +28,9 @@ from gateway.client_packets import (
     subscribe,
     unsubscribe,
 )
-from gateway.mqtt import MqttError
-from gateway.packets import Will
-from gateway.properties import PROPERTIES_MAX
+from gateway.mqtt.mqtt import MqttError
+from gateway.mqtt.packets import Will
+from gateway.mqtt.properties import PROPERTIES_MAX
 from tests.support.fake_broker import packet
 
 VERSIONS: tuple[Version, ...] = ("3.1.1", "5")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway import shards
-from gateway.broker import ALL_FILTERS, filters_of
+from gateway.doors.broker import ALL_FILTERS, filters_of
 from gateway.errors import ConfigError
+from gateway.shards import shards
 from wire import topics
 
 

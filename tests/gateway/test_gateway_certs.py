@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gateway import certs
+from gateway.doors import certs
 from gateway.errors import ConfigError, UsageError
 from tests.gateway.test_gateway_command_line import gateway
 from tests.support.gateway import a_meter

@@ -9,11 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway import checking, config, tokens
+from gateway import config
+from gateway.admin import checking, tokens
+from gateway.admin.http_address import check_http, is_loopback
 from gateway.cli.init import example
 from gateway.config import Config, Http, load
 from gateway.errors import ConfigError
-from gateway.http_address import check_http, is_loopback
 from tests.support.gateway import a_home, a_meter
 
 FIRST = "first-token-of-sixteen-or-more"

@@ -85,7 +85,7 @@ def test_the_shell_completes_nouns_and_their_commands() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["litestar", "uvicorn", "gateway.cli.meters", "gateway.checking", "jinja2"]
+    "module", ["litestar", "uvicorn", "gateway.cli.meters", "gateway.admin.checking", "jinja2"]
 )
 def test_running_loads_only_what_runs(module: str) -> None:
     probe = (

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from gateway import bundles, commands, registry, store
-from gateway.command_args import Hidden
+from gateway import registry, store
+from gateway.downlink import bundles, commands
+from gateway.downlink.command_args import Hidden
 from gateway.errors import CommandRefused
 from tests.support.a_queue import MASTER, METER, OTHER, a_database, answer, queue, row
 from tests.support.gateway import NOW_S

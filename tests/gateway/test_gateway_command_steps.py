@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.command_steps import ATTEMPTS_MAX, Open, Step, decide, retry_wait_s
+from gateway.downlink.command_steps import ATTEMPTS_MAX, Open, Step, decide, retry_wait_s
 
 RETRY_S = 60
 

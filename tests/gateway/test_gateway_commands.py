@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from gateway import audit, command_args, commands, registry
-from gateway.command_args import Hidden
+from gateway import audit, registry
+from gateway.downlink import command_args, commands
+from gateway.downlink.command_args import Hidden
 from gateway.errors import CommandRefused, StoreError
 from tests.support.a_queue import MASTER, METER, OTHER, a_database, answer, queue, row
 from tests.support.gateway import NOW_S, a_meter

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from gateway import journal, store
+from gateway import audit, journal, registry, store
+from gateway.downlink import commands
 from gateway.errors import DamagedStore
 from tests.support.gateway import Client, a_gateway, a_home, a_meter, a_profile, refusals
 from wire import messages
@@ -65,6 +66,26 @@ def test_a_gateway_goes_on_with_a_database_of_schema_1(tmp_path: Path) -> None:
     assert refusals(tmp_path) == {"bad_tag": METERS}
     connection = store.connect_read_only(tmp_path / "gateway.db")
     assert journal.last_id(connection) == FRAMES + 1
+    connection.close()
+
+
+def test_a_database_of_schema_8_keeps_frames_commands_events_and_the_audit_log(
+    tmp_path: Path,
+) -> None:
+    connection = store.connect(unpacked(tmp_path, "schema_008.db.zst"))
+    rows = journal.read_rows(connection, 0, 1 << 30)
+    assert [row.journal_id for row in rows] == list(range(1, METERS * 21 + 1))  # an event each
+    assert journal.rebuild(connection)[a_meter(1).meter_id].intervals.upto == 60
+    found = commands.rows(connection)
+    assert [(row["meter_id"], row["state"]) for row in found] == [(a_meter(1).hex_id, "queued")]
+    assert connection.execute("SELECT count(*) FROM meter_event").fetchone() == (METERS,)
+    assert registry.state_of(connection, a_meter(3).meter_id) == registry.REVOKED
+    assert audit.verify(connection) is None
+    keeper = registry.Registry(bytes.fromhex(OLD_MASTER_KEY))
+    keeper.check_master_key(connection)
+    stored = registry.fetch(connection, a_meter(1).meter_id)
+    assert stored is not None
+    assert list(keeper.admit(stored).keys) == [0]
     connection.close()
 
 

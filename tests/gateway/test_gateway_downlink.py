@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from gateway import commands, journal
+from gateway import journal
+from gateway.downlink import commands
 from gateway.service import Service
 from tests.support.a_commander import STATUS, Obeying, a_config, act, queue, states
 from tests.support.gateway import a_gateway, a_home, a_meter, refusals, until
@@ -209,7 +210,7 @@ def test_a_result_for_an_id_nobody_gave_is_counted_and_the_meter_goes_on(tmp_pat
 
 
 def test_a_damaged_secret_fails_its_command_and_holds_up_nothing(tmp_path: Path) -> None:
-    from gateway.command_args import Hidden
+    from gateway.downlink.command_args import Hidden
 
     home = a_home(tmp_path, METER)
     queue(tmp_path, METER, messages.COMMAND_HOME_KEY, Hidden(bytes(56), 16))

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import connection, intake, packets
+from gateway import intake
+from gateway.doors import connection
+from gateway.mqtt import packets
 from tests.support.gateway import (
     Client,
     a_connect,

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway import intake, journal, packets, registry, store
+from gateway import intake, journal, registry, store
 from gateway.intake import GroupDone, Intake
 from gateway.listener import Listener
 from gateway.meter import Meter
+from gateway.mqtt import packets
 from gateway.service import Service
 from tests.support.gateway import (
     Client,

@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from gateway import __main__, export
+from gateway import __main__
+from gateway.forwarding import export
 from tests.support.forwarding import append
 from tests.support.gateway import NOW_S, START_S, a_home, a_meter, a_profile
 from wire import messages, quality

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from gateway import outbox, store
+from gateway import store
 from gateway.errors import StoreFull
-from gateway.forwarder import Forwarder
+from gateway.forwarding import outbox
+from gateway.forwarding.forwarder import Forwarder
 from gateway.segments import Row
 from tests.support.forwarding import (
     IMPATIENT,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from gateway import outbox, parked, store
+from gateway import store
+from gateway.forwarding import outbox, parked
 from tests.support.forwarding import append, journal_rows
 from tests.support.gateway import NOW_S, a_meter, rows
 from wire import batch as wire_batch

@@ -12,7 +12,9 @@ import psutil
 import pytest
 
 from gateway import config as config_file
-from gateway import journal, limits, packets
+from gateway import journal
+from gateway.doors import limits
+from gateway.mqtt import packets
 from tests.support.gateway import (
     Client,
     FakeMeter,

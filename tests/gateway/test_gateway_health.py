@@ -15,9 +15,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway import health
+from gateway.admin import health
+from gateway.admin.health import Notifier, Pulse, Readiness
 from gateway.config import Http, load
-from gateway.health import Notifier, Pulse, Readiness
 from tests.support.gateway import a_gateway, a_home, a_meter, until
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import commands, lifecycle, registry, rekeying, store
+from gateway import lifecycle, registry, store
+from gateway.downlink import commands, rekeying
 from gateway.errors import MeterExists, UsageError
 from gateway.registry import ACTIVE, DECOMMISSIONED, REVOKED, NewMeter, Registry
 from tests.gateway.test_gateway_command_line import as_json

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import limits, packets, registry
+from gateway import registry
 from gateway.config import Limits
-from gateway.limits import Doorman
+from gateway.doors import limits
+from gateway.doors.limits import Doorman
+from gateway.mqtt import packets
 from tests.support.gateway import Client, a_gateway, a_home, a_meter, refusals, rows, until
 from wire.topics import shard_of
 

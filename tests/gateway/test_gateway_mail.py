@@ -18,11 +18,11 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from gateway import notice_text
 from gateway.config import Notices, Smtp
 from gateway.errors import ConfigError
-from gateway.notice_channels import PASSWORD_BYTES_MAX, RECIPIENTS_MAX, MailBox, channels_of
-from gateway.notices import NoticeFailed
+from gateway.outages import notice_text
+from gateway.outages.notice_channels import PASSWORD_BYTES_MAX, RECIPIENTS_MAX, MailBox, channels_of
+from gateway.outages.notices import NoticeFailed
 from tests.support.certificates import a_ca, a_context, a_gateway
 from tests.support.gateway import NOW_S
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from gateway import meter_events, notice_channels
-from gateway.packets import Will, publish
+from gateway.mqtt.packets import Will, publish
+from gateway.outages import meter_events, notice_channels
 from tests.support.gateway import (
     NOW_S,
     Client,

@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway import commands, metrics
+from gateway.admin import metrics
+from gateway.downlink import commands
 from gateway.intake import GroupDone
 from gateway.registry import UNKNOWN_METER
 from gateway.service import Service

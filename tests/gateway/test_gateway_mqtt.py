@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import mqtt, packets
-from gateway.mqtt import Decoder, MqttError
-from gateway.packets import (
+from gateway.mqtt import mqtt, packets
+from gateway.mqtt.mqtt import Decoder, MqttError
+from gateway.mqtt.packets import (
     Connect,
     Disconnect,
     Packet,

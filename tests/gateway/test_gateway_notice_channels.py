@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from gateway import notice_channels
 from gateway.config import Notices as NoticesConfig
 from gateway.errors import ConfigError, PublishLost, PublishRefused
-from gateway.notice_channels import MqttState, Webhook, channels_of, signature
-from gateway.notices import NoticeFailed
+from gateway.outages import notice_channels
+from gateway.outages.notice_channels import MqttState, Webhook, channels_of, signature
+from gateway.outages.notices import NoticeFailed
 from tests.support.gateway import NOW_S
 
 SECRET = "a-secret-of-32-characters-exactly"

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import notices
-from gateway.notice_text import Notice
-from gateway.notices import NoticeFailed, Notices, Timing, backoff_s
+from gateway.outages import notices
+from gateway.outages.notice_text import Notice
+from gateway.outages.notices import NoticeFailed, Notices, Timing, backoff_s
 from gateway.store import Store
 from tests.support.gateway import NOW_S
 from tests.support.outages import Clocks, FakeChannel

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway import meter_events, outage_rows, outage_views
 from gateway.audit import Act
-from gateway.outage_book import STALL_S, OutageBook
-from gateway.outage_records import Rules
+from gateway.outages import meter_events, outage_rows, outage_views
+from gateway.outages.outage_book import STALL_S, OutageBook
+from gateway.outages.outage_records import Rules
 from tests.support.gateway import (
     NOW_S,
 )

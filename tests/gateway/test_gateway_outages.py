@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import outage_records, outages
-from gateway.outage_records import (
+from gateway.outages import outage_records, outages
+from gateway.outages.outage_records import (
     GATEWAY,
     OPENED,
     Now,
@@ -19,7 +19,7 @@ from gateway.outage_records import (
     dated,
     same_outages,
 )
-from gateway.outages import HEARD, OUT, SUSPECTED, TABLE, UNWATCHED, WELL
+from gateway.outages.outages import HEARD, OUT, SUSPECTED, TABLE, UNWATCHED, WELL
 from tests.support.gateway import NOW_S
 from tests.support.outage_story import A, B, C, D, Story
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway import outage_rows, store
+from gateway import store
 from gateway.__main__ import main
 from gateway.cli.outages import moment
 from gateway.errors import UsageError
-from gateway.outage_records import GATEWAY, UNREACHED, AreaOutage, Outage, Plan
+from gateway.outages import outage_rows
+from gateway.outages.outage_records import GATEWAY, UNREACHED, AreaOutage, Outage, Plan
 from tests.support.gateway import NOW_S, a_home, a_meter, rows
 
 A, B = a_meter(1), a_meter(2)

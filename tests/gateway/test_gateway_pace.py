@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.pace import Pace
+from gateway.doors.pace import Pace
 from tests.support.gateway import (
     Client,
     a_gateway,

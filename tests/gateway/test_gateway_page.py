@@ -10,9 +10,12 @@ import msgspec
 import pytest
 
 from gateway import __main__ as command_line
-from gateway import acceptance, api, connection, endpoint, limits, mqtt, tls
+from gateway import acceptance
 from gateway import config as config_file
+from gateway.admin import api
 from gateway.config import Config
+from gateway.doors import connection, endpoint, limits, tls
+from gateway.mqtt import mqtt
 from gateway.registry import DECOMMISSIONED, REVOKED
 from gateway.service import Service
 from tests.support.gateway import a_gateway, a_home

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from gateway import __main__, forwarder, outbox, parked, store
+from gateway import __main__, store
 from gateway.audit import Act
 from gateway.errors import UsageError
-from gateway.forwarder import Forwarder
+from gateway.forwarding import forwarder, outbox, parked
+from gateway.forwarding.forwarder import Forwarder
 from tests.support.forwarding import (
     Crash,
     PoisonSettlement,

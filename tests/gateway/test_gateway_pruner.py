@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import journal, outbox, parked, publisher, store
-from gateway.pruner import DAY_S, Pruner
+from gateway import journal, store
+from gateway.forwarding import outbox, parked, publisher
+from gateway.forwarding.pruner import DAY_S, Pruner
 from tests.support.forwarding import append, journal_rows
 from tests.support.gateway import NOW_S, a_meter
 from wire import batch as wire_batch

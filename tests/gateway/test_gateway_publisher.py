@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from gateway import config, journal, publisher, store
-from gateway.availability import Availability
+from gateway import config, journal, store
 from gateway.config import Publish
 from gateway.errors import ConfigError, PublishLost, PublishRefused, StoreFull
-from gateway.publisher import CHUNK_ROWS, LANES_MAX, REFUSED_TRIES, Publisher, Timing
+from gateway.forwarding import publisher
+from gateway.forwarding.availability import Availability
+from gateway.forwarding.publisher import CHUNK_ROWS, LANES_MAX, REFUSED_TRIES, Publisher, Timing
 from tests.support.forwarding import append, journal_rows
 from tests.support.gateway import FakeMeter, a_home, a_meter, rows, until
 

@@ -11,11 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import indicators, quality_book
 from gateway.__main__ import main
-from gateway.indicators import DAY_S, TIMELY_S, Came, Counts, Days, count, intervals_of, permille
 from gateway.journal import Row
-from gateway.quality_book import QualityBook
+from gateway.outages import indicators, quality_book
+from gateway.outages.indicators import (
+    DAY_S,
+    TIMELY_S,
+    Came,
+    Counts,
+    Days,
+    count,
+    intervals_of,
+    permille,
+)
+from gateway.outages.quality_book import QualityBook
 from gateway.store import Store, connect
 from tests.support.gateway import START_S, Client, a_gateway, a_home, a_meter, a_profile
 from wire import messages

@@ -7,9 +7,10 @@ import itertools
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway import mqtt, packets, receipts
-from gateway.mqtt import Decoder, MqttError
-from gateway.packets import Packet, Publish
+from gateway import receipts
+from gateway.mqtt import mqtt, packets
+from gateway.mqtt.mqtt import Decoder, MqttError
+from gateway.mqtt.packets import Packet, Publish
 from tests.support.gateway import a_meter
 from wire import messages, topics
 

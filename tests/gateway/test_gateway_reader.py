@@ -12,9 +12,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway import certs
+from gateway.admin.reader import Reader
+from gateway.doors import certs
 from gateway.errors import StoreError
-from gateway.reader import Reader
 from tests.support.admin import ADMIN_TOKEN, a_config
 from tests.support.gateway import Client, a_gateway, a_home, a_meter
 

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import __main__, readings
+from gateway import __main__
 from gateway.config import Publish
 from gateway.errors import DamagedStore
-from gateway.publisher import publishes
+from gateway.forwarding import readings
+from gateway.forwarding.publisher import publishes
 from gateway.segments import Row
 from tests.support.gateway import NOW_S, START_S, a_home, a_meter, a_profile
 from wire import messages, obis, quality

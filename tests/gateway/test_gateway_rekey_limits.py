@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import commands, registry, rekeying, store
+from gateway import registry, store
+from gateway.downlink import commands, rekeying
 from gateway.errors import CommandRefused
 from tests.support.a_commander import act, epochs, keeper, rotate, states
 from tests.support.gateway import NOW_S, a_home, a_meter

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway import commands
+from gateway.downlink import commands
 from gateway.service import Service
 from tests.support.a_commander import STATUS, Obeying, a_config, act, epochs, rotate, states
 from tests.support.a_meter import METER_ID, METER_KEY

@@ -10,8 +10,15 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import attempts, outbox
-from gateway.attempts import Timing, backoff_s, coding_for, encoded, outcome_of, retry_after_s
+from gateway.forwarding import attempts, outbox
+from gateway.forwarding.attempts import (
+    Timing,
+    backoff_s,
+    coding_for,
+    encoded,
+    outcome_of,
+    retry_after_s,
+)
 from wire import batch as wire_batch
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway import audit, commands, config, master_key, registry, rekeying, rewrapping, store
+from gateway import audit, config, master_key, registry, rewrapping, store
+from gateway.downlink import commands, rekeying
 from gateway.errors import ConfigError, DamagedStore, MasterKeyError, UsageError
 from gateway.registry import Registry
 from gateway.store import Store

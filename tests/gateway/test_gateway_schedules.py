@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from gateway import commands, registry, schedules, store
+from gateway import registry, store
+from gateway.downlink import commands, schedules
+from gateway.downlink.schedules import Schedules, next_s
 from gateway.errors import CommandRefused
-from gateway.schedules import Schedules, next_s
 from gateway.store import Store
 from tests.support.gateway import NOW_S, a_home, a_loaded_meter, a_meter
 from wire import messages

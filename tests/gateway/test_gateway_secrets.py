@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import structlog
 
-from gateway import certs, packets, registry, store
+from gateway import registry, store
 from gateway.config import load
+from gateway.doors import certs
+from gateway.mqtt import packets
 from gateway.registry import Registry
 from tests.gateway.test_gateway_command_line import gateway
 from tests.support.gateway import Client, FakeMeter, a_gateway, a_home, rows

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import connection, endpoint, packets
-from gateway.packets import Subscribe, Unsubscribe, Will
+from gateway.doors import connection, endpoint
+from gateway.mqtt import packets
+from gateway.mqtt.packets import Subscribe, Unsubscribe, Will
 from tests.support.gateway import (
     Client,
     a_gateway,

@@ -13,8 +13,8 @@ import pytest
 from gateway.__main__ import main
 from gateway.listener import Listener
 from gateway.meter import Meter
-from gateway.mover import Served
-from gateway.shards import SHARDS, is_ours, parse
+from gateway.shards.mover import Served
+from gateway.shards.shards import SHARDS, is_ours, parse
 from tests.support.gateway import (
     Client,
     FakeSettlement,

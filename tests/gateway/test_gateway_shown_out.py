@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from gateway import news, packets, registry
+from gateway import news, registry
 from gateway.errors import UsageError
+from gateway.mqtt import packets
 from gateway.registry import DECOMMISSIONED, REVOKED
 from tests.gateway.test_gateway_command_line import as_json, gateway
 from tests.support.gateway import (

@@ -13,7 +13,8 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from boards.parts.mqtt_link import WHY_CA, WHY_DATE, WHY_HANDSHAKE, WHY_NAME
-from gateway import certs, door, limits, mqtt, packets, tls
+from gateway.doors import certs, door, limits, tls
+from gateway.mqtt import mqtt, packets
 from tests.firmware_host.test_tls import told_by_the_meter
 from tests.support.gateway import (
     Client,

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from gateway import certs, door, packets, tls
 from gateway.config import Endpoint
+from gateway.doors import certs, door, tls
 from gateway.errors import ConfigError
+from gateway.mqtt import packets
 from tests.support.gateway import Client, a_gateway, a_home, a_meter, refusals, until
 from tests.support.gateway_tls import (
     DAY_S,
@@ -41,8 +42,8 @@ def test_a_renewed_certificate_is_taken_without_losing_a_meter(
         return str(client.writer.get_extra_info("peercert")["serialNumber"])
 
     async def story() -> None:
-        monkeypatch.setattr("gateway.endpoint.CERTIFICATE_LOOK_S", 1)
-        monkeypatch.setattr("gateway.endpoint.SWEEP_S", 0.05)
+        monkeypatch.setattr("gateway.doors.endpoint.CERTIFICATE_LOOK_S", 1)
+        monkeypatch.setattr("gateway.doors.endpoint.SWEEP_S", 0.05)
         async with a_gateway(a_tls_home(tmp_path, meter, folder=folder)) as gateway:
             client = await a_tls_client(gateway.port, trusting(folder))
             assert await client.connect(meter) == packets.ACCEPTED
@@ -88,9 +89,9 @@ def test_an_idle_connection_holds_one_record_s_buffer(tmp_path: Path, folder: Pa
 def test_the_log_warns_of_passwords_in_clear_and_of_a_certificate_that_ends(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.endpoint.LOOPBACK", ())
-    monkeypatch.setattr("gateway.endpoint.CERTIFICATE_LOOK_S", 1)
-    monkeypatch.setattr("gateway.endpoint.SWEEP_S", 0.02)
+    monkeypatch.setattr("gateway.doors.endpoint.LOOPBACK", ())
+    monkeypatch.setattr("gateway.doors.endpoint.CERTIFICATE_LOOK_S", 1)
+    monkeypatch.setattr("gateway.doors.endpoint.SWEEP_S", 0.02)
     folder = a_folder(tmp_path / "certs", now_s() - 380 * DAY_S + 3600)
 
     async def story(config: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import packets
-from gateway.packets import Subscribe, Will
+from gateway.mqtt import packets
+from gateway.mqtt.packets import Subscribe, Will
 from tests.support.gateway import Client, a_gateway, a_home, a_meter, refusals, rows
 from wire import topics
 

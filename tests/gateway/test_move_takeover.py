@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway import move_file, moves, registry, store, takeover
+from gateway import registry, store
 from gateway.errors import MoveRefused
 from gateway.registry import Registry
+from gateway.shards import move_file, moves, takeover
 from tests.support.gateway import NOW_S, add_meter, rows
 from tests.support.moving import EVERY, TRANSFER, Side, a_side, meters_in
 from wire.topics import shard_of

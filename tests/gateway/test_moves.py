@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway import audit, commands, journal, moves, registry, rekeying, store
-from gateway.command_args import Hidden
+from gateway import audit, journal, registry, store
+from gateway.downlink import commands, rekeying
+from gateway.downlink.command_args import Hidden
 from gateway.errors import CommandRefused, MoveRefused
 from gateway.meter import Progress
+from gateway.shards import moves
 from tests.support.gateway import NOW_S, FakeMeter, rows
 from tests.support.moving import EVERY, Side, a_side, meters_in
 from wire.messages import COMMAND_READ_NOW, COMMAND_REKEY

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from gateway import rollout_book as book
-from gateway import rollout_steps
 from gateway.errors import UsageError
-from gateway.rollout_book import Plan
+from gateway.rollout import rollout_book as book
+from gateway.rollout import rollout_steps
+from gateway.rollout.rollout_book import Plan
 from tests.support.a_rollout import NEW, Fleet, a_bundle
 from wire import cbor, messages
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from gateway import commands, rollout_book, rollout_steps, store
+from gateway import store
 from gateway.audit import Act
+from gateway.downlink import commands
 from gateway.listener import Said
 from gateway.meter import Meter, Progress
 from gateway.registry import Registry
-from gateway.rollout import Rollout
+from gateway.rollout import rollout_book, rollout_steps
+from gateway.rollout.rollout import Rollout
 from gateway.store import Store
 from tests.support.a_rollout import NOW_S, Fleet, ModelMeter
 from wire import cbor, messages

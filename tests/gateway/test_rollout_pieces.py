@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import commands, rollout_answers, rollout_steps, updates
-from gateway.pieces import WAIT_S
+from gateway.downlink import commands
+from gateway.rollout import rollout_answers, rollout_steps, updates
+from gateway.rollout.pieces import WAIT_S
 from tests.support.a_rollout import NEW, OLD, Fleet, ModelMeter, a_bundle
 from wire import cbor, messages
 from wire.messages import RESULT_DONE, Result

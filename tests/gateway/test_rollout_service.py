@@ -6,9 +6,10 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from gateway import commands, rollout_book, updates
 from gateway.config import load
-from gateway.rollout_book import Plan
+from gateway.downlink import commands
+from gateway.rollout import rollout_book, updates
+from gateway.rollout.rollout_book import Plan
 from gateway.service import Service, clock_s
 from tests.support.a_rollout import NEW, ModelMeter, a_bundle, a_folder
 from tests.support.gateway import Client, FakeMeter, a_gateway, a_home, a_meter, rows

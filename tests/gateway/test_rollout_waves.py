@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway import rollout_choice, waves
 from gateway.cli.update import seconds_of
 from gateway.errors import ConfigError, UsageError
-from gateway.rollout_choice import Choice
+from gateway.rollout import rollout_choice, waves
+from gateway.rollout.rollout_choice import Choice
 from tests.support.a_rollout import OLD, Fleet
 from wire.topics import shard_of
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway import rollout_steps
+from gateway.rollout import rollout_steps
 from tests.support.a_rollout import NEW, OLD, Fleet
 
 PLAN: dict[str, Any] = {"waves": ("1", "10%", "100%"), "soak_s": 600, "at_once": 5}

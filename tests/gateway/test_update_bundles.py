@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gateway import pieces, updates
 from gateway.errors import UsageError
+from gateway.rollout import pieces, updates
 from host_tools import bundle as host_bundle
 from host_tools.bundle import Bundle, BundleFile
 from tests.support.a_rollout import NOW_S, Fleet, a_bundle, a_folder

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from gateway import pieces, rollout_answers, rollout_book, rollout_steps, store, updates, waves
+from gateway import store
+from gateway.rollout import pieces, rollout_answers, rollout_book, rollout_steps, updates, waves
 from host_tools.micropython import ROOT
 
 TEXT = (ROOT / "docs/updates.md").read_text("utf-8")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import pieces
-from gateway.pieces import (
+from gateway.rollout import pieces
+from gateway.rollout.pieces import (
     FLASHES_MAX,
     HASHES_MAX,
     TRIALS_MAX,

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import journal, packets, store
+from gateway import journal, store
+from gateway.mqtt import packets
 from tests.support import disk_trace
 from tests.support.disk_trace import SEND, Disk, Step
 from tests.support.gateway import Client, FakeMeter, a_home, a_meter, until

@@ -14,11 +14,12 @@ from firmware.metering import Metering
 from firmware.settings import Settings
 from firmware.storage import open_storage
 from firmware.uplink import Outgoing, Uplink
-from gateway import journal, outbox, registry
+from gateway import journal, registry
+from gateway.forwarding import outbox
 from gateway.intake import Intake
 from gateway.meter import Meter
-from gateway.mqtt import Decoder
-from gateway.packets import Publish
+from gateway.mqtt.mqtt import Decoder
+from gateway.mqtt.packets import Publish
 from gateway.registry import NewMeter, Registry
 from gateway.store import Store as GatewayStore
 from settlement import ingest

@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from gateway import commands, registry, rekeying, store
+from gateway import registry, store
 from gateway.config import Config, Downlink, load
+from gateway.downlink import commands, rekeying
 from tests.support.gateway import NOW_S, Client, FakeMeter, rows
 from wire import frame, messages, topics
 from wire.keys import DOWN, UP, EpochKey

@@ -6,7 +6,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from gateway import commands, registry, store
+from gateway import registry, store
+from gateway.downlink import commands
 from tests.support.gateway import NOW_S, FakeMeter, a_meter
 from wire.messages import Result
 

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from firmware.update import Update
-from gateway import commands, rollout_answers, rollout_book, rollout_choice, rollout_steps, store
-from gateway import updates as gateway_updates
+from gateway import store
+from gateway.downlink import commands
 from gateway.listener import Said
 from gateway.meter import Meter, Progress
-from gateway.rollout_book import Plan
+from gateway.rollout import rollout_answers, rollout_book, rollout_choice, rollout_steps
+from gateway.rollout import updates as gateway_updates
+from gateway.rollout.rollout_book import Plan
 from host_tools import bundle as host_bundle
 from host_tools.bundle import Bundle, BundleFile
 from wire import cbor, messages

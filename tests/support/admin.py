@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from gateway import api
+from gateway.admin import api
 from gateway.service import Service
 from tests.support.gateway import FakeMeter, a_gateway, a_home
 

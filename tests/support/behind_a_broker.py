@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from gateway import packets
 from gateway.config import Broker as BrokerConfig
 from gateway.config import Config, load
+from gateway.mqtt import packets
 from tests.support.gateway import Client, FakeMeter, a_connect, a_home, a_profile
 from tests.support.mosquitto import Mosquitto
 from wire import topics

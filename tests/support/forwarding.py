@@ -14,8 +14,8 @@ import zstandard
 from aiohttp import web
 
 from gateway import journal, store
-from gateway.attempts import Timing
-from gateway.forwarder import Forwarder
+from gateway.forwarding.attempts import Timing
+from gateway.forwarding.forwarder import Forwarder
 from tests.support.gateway import NOW_S, TOKEN, FakeMeter, FakeSettlement, a_profile
 from wire import batch as wire_batch
 from wire import messages

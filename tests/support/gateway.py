@@ -14,9 +14,10 @@ from typing import Any
 import zstandard
 from aiohttp import web
 
-from gateway import journal, packets, registry, store
+from gateway import journal, registry, store
 from gateway.config import Config, load
 from gateway.meter import DownCounter, Meter, Progress
+from gateway.mqtt import packets
 from gateway.service import Service
 from wire import batch as wire_batch
 from wire import frame, messages, topics

@@ -7,7 +7,7 @@ import ssl
 import time
 from pathlib import Path
 
-from gateway import certs
+from gateway.doors import certs
 from tests.support.gateway import Client, FakeMeter, a_home, a_meter
 
 NAME = "gateway.test"

@@ -6,13 +6,14 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway import journal, master_key, move_file, moves, registry, store, takeover
+from gateway import journal, master_key, registry, store
 from gateway.journal import Group
 from gateway.meter import Meter
-from gateway.move_file import Move
-from gateway.moves import Asked
 from gateway.registry import Registry
 from gateway.segments import Accepted
+from gateway.shards import move_file, moves, takeover
+from gateway.shards.move_file import Move
+from gateway.shards.moves import Asked
 from tests.support.gateway import NOW_S, FakeMeter, a_home, a_meter, a_profile
 from wire import messages
 from wire.topics import shard_of

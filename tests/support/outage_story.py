@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.outage_records import (
+from gateway.outages.outage_records import (
     AreaOutage,
     Now,
     Outage,
@@ -11,7 +11,7 @@ from gateway.outage_records import (
     Told,
     dated,
 )
-from gateway.outages import Watch
+from gateway.outages.outages import Watch
 from tests.support.gateway import NOW_S
 
 A, B, C, D, E = (bytes([number]) * 8 for number in range(1, 6))

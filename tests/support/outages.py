@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.listener import Said
-from gateway.notices import NoticeFailed, Notices, Timing
-from gateway.outage_book import OutageBook
-from gateway.outage_records import Rules
+from gateway.outages.notices import NoticeFailed, Notices, Timing
+from gateway.outages.outage_book import OutageBook
+from gateway.outages.outage_records import Rules
 from gateway.store import Store
 from tests.support.gateway import NOW_S, FakeMeter, a_home, a_loaded_meter, a_meter
 from wire.messages import Event

@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
-from gateway.broker import Broker
-from gateway.broker_link import Timing
-from gateway.client_packets import Version
 from gateway.config import Broker as BrokerConfig
 from gateway.config import Config, load
+from gateway.doors.broker import Broker
+from gateway.doors.broker_link import Timing
 from gateway.listener import Listener
 from gateway.meter import Meter
+from gateway.mqtt.client_packets import Version
 from gateway.service import Service
 from tests.support.fake_broker import FakeBroker, a_broker
 from tests.support.gateway import FakeMeter, a_gateway, a_home, until

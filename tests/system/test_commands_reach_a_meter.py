@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from gateway import commands, journal, store
+from gateway import journal, store
+from gateway.downlink import commands
 from host_tools.chain import free_port
 from host_tools.micropython import ROOT, find_micropython, micropython_env
 from tests.support.a_meter import METER_ID, METER_KEY, settings

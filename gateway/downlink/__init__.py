@@ -1,0 +1,1 @@
+"""Commands to meters: queued, sent, repeated, answered; schedules, backfill, new keys."""

@@ -1,0 +1,1 @@
+"""From the journal to whoever settles or shows: batches, MQTT, export."""

@@ -1,0 +1,1 @@
+"""Updates for meters, in waves that stop when meters fail."""
