@@ -44,7 +44,7 @@ NAIVE_100 = "naive, commit per 100 messages"
 NAIVE_100_WAL = "naive, commit per 100 messages, WAL"
 NAIVE_24 = "naive, 24 intervals a message"
 
-POISON_LOAD = (200, 60_000, 32)
+POISON_LOAD = (200, 120_000, 32)
 IDLE_METERS = 1000
 HELD_METERS = 5000
 

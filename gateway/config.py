@@ -58,8 +58,8 @@ class Limits(_Section, frozen=True):
     connections: Positive = 10_000
     connections_per_address: Positive = 10_000  # many meters share an address behind a NAT
     connects_per_minute: Positive = 30  # of one meter
-    frames_per_second: Positive = 2000  # of one meter, over a burst; then it is read more slowly
-    frames_burst: Positive = 4000
+    frames_per_second: Positive = 200  # of one meter, over a burst; then it is read more slowly
+    frames_burst: Positive = 1000
 
 
 class Store(_Section, frozen=True):

@@ -96,6 +96,8 @@ def _refuse_start(frame: bytes) -> None:
 def _sealed_start(frame: bytes) -> int:
     """Where the ciphertext starts; Malformed unless its CBOR length is minimal and exact."""
     rest = len(frame) - _SEALED_AT
+    if 24 + 2 <= rest < 256 + 2 and frame[_SEALED_AT] == 0x58 and frame[_SEALED_AT + 1] == rest - 2:
+        return _SEALED_AT + 2  # as nearly all are
     head = 2 if rest < 256 + 2 else 3
     if rest < 24 + 1:
         head = 1

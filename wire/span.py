@@ -23,15 +23,11 @@ QUICK_INTERVALS_MAX = 127  # one run of quality whose count fits one varint byte
 # Deterministic CBOR leaves one way to write each number and each length (RFC 8949 section 4.2).
 _UINT = rb"([\x00-\x17]|\x18[\x18-\xff]|\x19(?!\x00)..|\x1a(?!\x00\x00)....)"
 _TIME = rb"\x1a(....)"  # every time from START_S_MIN (2020) to 2106
-_CHANNELS = rb"(\x42\x01\x02|\x41[\x01\x02])"
 _LENGTH = rb"([\x40-\x57]|\x58[\x18-\xff]|\x59(?!\x00)..)"
-_OUTER = re.compile(
-    rb"\x88\x01" + _UINT + _UINT + _TIME + _UINT + _CHANNELS + _LENGTH, re.DOTALL
-).match
-
-_REGISTER = rb"[\x80-\xff]{0,4}+[\x00-\x7f]"  # 35 bits at most, below REGISTER_WH_MAX
-_DELTA = rb"[\x80-\xff]{0,2}+[\x00-\x7f]"  # 21 bits at most, below DELTA_WH_MAX
-_KINDS = bytes((0 if byte == 0 else 1 if byte < 0x80 else 2) for byte in range(256))
+# A varint that ends in a zero byte is not the shortest.
+_REGISTER = rb"(?:[\x00-\x7f]|[\x80-\xff]{1,4}+[\x01-\x7f])"  # 35 bits, below REGISTER_WH_MAX
+_DELTA = rb"(?:[\x00-\x7f]|[\x80-\xff]{1,2}+[\x01-\x7f])"  # 21 bits, below DELTA_WH_MAX
+_QUALITY = b"[\\x00-\\x%02x]" % QUALITY_MAX
 
 
 class Span(NamedTuple):
@@ -61,25 +57,22 @@ def read_span(message: bytes) -> Span | None:
 
 def quick_span(message: bytes) -> Span | None:
     """The span of a message that is beyond doubt a good profile; None says: decode it."""
-    outer = _OUTER(message)
-    if outer is None or len(message) > CBOR_BYTES_MAX:
+    if len(message) < 3 or len(message) > CBOR_BYTES_MAX:
         return None
-    first_head, behind_head, start, period_head, channels_head, length = outer.groups()
+    count = message[-2]  # of the one run of quality that it may have
+    if not 0 < count <= QUICK_INTERVALS_MAX:
+        return None
+    found = _profile(count)(message)
+    if found is None:
+        return None
+    first_head, behind_head, start, period_head, length, energies = found.groups()
     first, behind = _number(first_head), _small_number(behind_head)
     start_s, period_s = int.from_bytes(start, "big"), _small_number(period_head)
-    channels = len(channels_head) - 1
-    at = outer.end()
-    end = at + (length[0] & 0x1F if len(length) == 1 else int.from_bytes(length[1:], "big"))
-    if message[end : end + 1] != b"\x42" or len(message) != end + 3:
-        return None
-    count, quality = message[end + 1], message[end + 2]
-    if not 0 < count <= QUICK_INTERVALS_MAX or quality > QUALITY_MAX:
+    if len(energies) != _length(length):
         return None
     if not behind < first <= messages.INTERVAL_NUMBER_MAX + 1 - count:
         return None
     if not (start_s >= messages.START_S_MIN and 0 < period_s <= messages.CAPTURE_PERIOD_S_MAX):
-        return None
-    if not _good_energies(message[at:end], channels, count):
         return None
     return Span(first, first - behind, start_s, count)
 
@@ -91,15 +84,18 @@ def _number(head: bytes) -> int:
 _small_number = lru_cache(maxsize=256)(_number)  # the few values that nearly every profile has
 
 
-def _good_energies(energies: bytes, channels: int, count: int) -> bool:
-    """`channels` rows, each a register and `count` energies, all shortest varints in limits."""
-    # A varint that ends in a zero byte is not the shortest.
-    return (
-        b"\2\0" not in energies.translate(_KINDS) and _rows(channels, count)(energies) is not None
-    )
+@lru_cache(maxsize=256)
+def _length(head: bytes) -> int:
+    return head[0] & 0x1F if len(head) == 1 else int.from_bytes(head[1:], "big")
 
 
-@lru_cache(maxsize=2 * QUICK_INTERVALS_MAX)
-def _rows(channels: int, count: int) -> Callable[[bytes], re.Match[bytes] | None]:
-    row = _REGISTER + b"(?:%s){%d}+" % (_DELTA, count)
-    return re.compile(b"(?:%s){%d}" % (row, channels), re.DOTALL).fullmatch
+@lru_cache(maxsize=QUICK_INTERVALS_MAX)
+def _profile(count: int) -> Callable[[bytes], re.Match[bytes] | None]:
+    """A whole profile of so many intervals and one or two channels, each number the shortest."""
+    row = b"%s(?:%s){%d}+" % (_REGISTER, _DELTA, count)
+    start = rb"\x88\x01" + _UINT + _UINT + _TIME + _UINT
+    two = rb"\x42\x01\x02" + _LENGTH + b"((?:%s){2})" % row
+    one = rb"\x41[\x01\x02]" + _LENGTH + b"(%s)" % row
+    runs = rb"\x42" + re.escape(bytes((count,))) + _QUALITY
+    both, single = (re.compile(start + rows + runs, re.DOTALL).fullmatch for rows in (two, one))
+    return lambda message: both(message) or single(message)
