@@ -114,7 +114,7 @@ def poison_round(meters: int, frames: int, window: int, how: str) -> Round:
             event(poison, "ready")
             _go(poison)
         elif how == "malformed":
-            stack.enter_context(program("bench.malformed", str(gateway.port)))
+            event(stack.enter_context(program("bench.malformed", str(gateway.port))), "ready")
         return _measure([source], [gateway.process], frames, frames)
 
 
