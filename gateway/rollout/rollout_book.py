@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from gateway import audit
@@ -107,8 +108,7 @@ def start_in_pieces(
     )
     try:
         for wave, chunk in _chunks(meters, sizes):
-            act(lambda connection, of=wave, some=chunk: _enroll(  # type: ignore[misc]
-                connection, rollout_id, of, some, now_s))  # fmt: skip
+            act(partial(_enroll, rollout_id=rollout_id, wave=wave, meters=chunk, now_s=now_s))
     except UsageError:
         act(lambda connection: stop(connection, rollout_id, actor, NOT_BEGUN, now_s))
         raise
