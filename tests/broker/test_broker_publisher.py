@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +14,8 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.gateway import Client, FakeMeter, a_gateway, a_home, a_meter, rows, until
-from tests.support.mosquitto import PERSISTENT, Mosquitto, find_mosquitto
+from tests.support.mosquitto import PERSISTENT, Mosquitto
 from wire.messages import EVENT_SAG, Event
-
-# Without mosquitto there is nothing to test here; in CI there has to be one.
-__test__ = find_mosquitto() is not None or "CI" in os.environ
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "forwarding.md"
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from tests.support.gateway import Client, a_gateway, a_home, a_meter, rows, until
-from tests.support.mosquitto import Mosquitto, find_mosquitto
+from tests.support.mosquitto import Mosquitto
 from wire.messages import EVENT_LAST_GASP, Event
-
-# Without mosquitto there is nothing to test here; in CI there has to be one.
-__test__ = find_mosquitto() is not None or "CI" in os.environ
 
 OUTAGES = "[outages]\narea_window_s = 1\n[notices]\nmqtt = true\n"
 
