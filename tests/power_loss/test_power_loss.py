@@ -6,6 +6,7 @@ strace records a real gateway's writes, syncs and PUBACKs; every prefix of the r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -51,6 +52,7 @@ async def _run(folder: Path, config: Path, meter: FakeMeter) -> Path:
             stdout=out,
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
+            start_new_session=True,  # so that the gateway goes with its strace, whatever happens
         )
     try:
 
@@ -64,7 +66,8 @@ async def _run(folder: Path, config: Path, meter: FakeMeter) -> Path:
         os.kill(int(children[0]), signal.SIGTERM)
         await asyncio.to_thread(process.wait, 30)
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):  # it has ended, as it should
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=10)
     return record
 
