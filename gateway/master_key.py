@@ -104,7 +104,7 @@ def rewrap(connection: sqlite3.Connection, old: bytes, new: bytes) -> int:
     """
     count = 0
     for table in _tables(connection):
-        rows = connection.execute(f"SELECT DISTINCT wrapped FROM {table}").fetchall()  # noqa: S608
+        rows = connection.execute(f"SELECT DISTINCT wrapped FROM {table}").fetchall()  # noqa: S608  (ours)
         for (wrapped,) in rows:
             if wrapped is None:
                 continue
@@ -115,7 +115,7 @@ def rewrap(connection: sqlite3.Connection, old: bytes, new: bytes) -> int:
                     " `meters show` tell whose, decommission or pair that meter again"
                 )
             connection.execute(
-                f"UPDATE {table} SET wrapped = ? WHERE wrapped = ?",  # noqa: S608
+                f"UPDATE {table} SET wrapped = ? WHERE wrapped = ?",  # noqa: S608  (ours)
                 (keywrap.aes_key_wrap(new, inner), wrapped),
             )
             count += table != "secret_check"

@@ -46,7 +46,7 @@ class Forwarder(Listener):
         token: str,
         clock_s: Callable[[], int],
         chance: Callable[[], float],
-        timing: Timing = Timing(),  # noqa: B008  (immutable)
+        timing: Timing = Timing(),
     ) -> None:
         self.store, self._gateway_id, self._url = store, gateway_id, f"{url}/v1/batches"
         self._headers = {

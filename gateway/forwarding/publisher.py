@@ -91,7 +91,7 @@ class Publisher(Listener):
         client: Client,
         config: Publish,
         availability: Availability,
-        timing: Timing = Timing(),  # noqa: B008  (immutable)
+        timing: Timing = Timing(),
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._client, self._config = store, client, config

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from gateway.mqtt.mqtt import MALFORMED, TOO_LARGE, UNSUPPORTED, MqttError
+from gateway.mqtt.mqtt import MALFORMED, TOO_LARGE, UNSUPPORTED, MqttError, remaining_length
 from gateway.mqtt.packets import Will
 from gateway.mqtt.properties import RECEIVE_MAXIMUM_MAX, Fields, Properties, property_number
 
@@ -108,7 +108,7 @@ class Decoder:
             data, self._rest = self._rest + data, b""
         at, end = 0, len(data)
         while end - at >= 2:
-            length, body = _remaining_length(data, at + 1, end)
+            length, body = remaining_length(data, at + 1, end)
             if not body:
                 break
             first, stop = data[at], body + length
@@ -212,19 +212,6 @@ def _bye(fields: Fields) -> Bye:
         fields.properties()
     fields.done()
     return Bye(code)
-
-
-def _remaining_length(data: bytes, at: int, end: int) -> tuple[int, int]:
-    """The length and where the body starts; body 0 means the length itself is incomplete."""
-    length = 0
-    for index in range(4):
-        if at + index >= end:
-            return 0, 0
-        byte = data[at + index]
-        length |= (byte & 0x7F) << (7 * index)
-        if not byte & 0x80:
-            return length, at + index + 1
-    raise MqttError(MALFORMED)
 
 
 # What we say. Properties of MQTT 5 are written only where they say something.

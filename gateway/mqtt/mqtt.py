@@ -90,7 +90,7 @@ class Decoder:
         while end - at >= 2:
             length, body = data[at + 1], at + 2
             if length & 0x80:
-                length, body = _remaining_length(data, at + 1, end)
+                length, body = remaining_length(data, at + 1, end)
                 if not body:
                     break
             if length > PACKET_BYTES_MAX:
@@ -109,7 +109,7 @@ class Decoder:
         self._rest = data[at:]
 
 
-def _remaining_length(data: bytes, at: int, end: int) -> tuple[int, int]:
+def remaining_length(data: bytes, at: int, end: int) -> tuple[int, int]:
     """The length and where the body starts; body 0 means the length itself is incomplete."""
     length = 0
     for index in range(4):

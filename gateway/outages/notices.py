@@ -84,7 +84,7 @@ class Notices:
         channels: Sequence[Channel],
         clock_s: Callable[[], int],
         chance: Callable[[], float],
-        timing: Timing = Timing(),  # noqa: B008  (immutable)
+        timing: Timing = Timing(),
     ) -> None:
         self._store, self.channels, self._timing = store, channels, timing
         self._clock_s, self._chance = clock_s, chance

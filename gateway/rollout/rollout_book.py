@@ -305,7 +305,7 @@ def _waves(connection: sqlite3.Connection, rollout_id: int) -> list[dict[str, An
         )
     ]
     for wave, state, meters in connection.execute(
-        f"SELECT m.wave, {_SHOWN}, count(*) FROM rollout_meter m JOIN rollout r"  # noqa: S608
+        f"SELECT m.wave, {_SHOWN}, count(*) FROM rollout_meter m JOIN rollout r"  # noqa: S608  (ours)
         " ON r.id = m.rollout_id WHERE m.rollout_id = ? GROUP BY m.wave, m.state",
         (rollout_id,),
     ):
@@ -320,7 +320,7 @@ def meters(
     """How far each meter is: those with an outcome to look at first, the waiting ones last."""
     names = ("meter_id", "wave", "state", "reason", "wanted", "pieces", "changed_s", "version")
     found = connection.execute(
-        f"SELECT hex(m.meter_id), m.wave, {_SHOWN}, m.reason, wanted, pieces,"  # noqa: S608
+        f"SELECT hex(m.meter_id), m.wave, {_SHOWN}, m.reason, wanted, pieces,"  # noqa: S608  (ours)
         " changed_s, a.version FROM rollout_meter m JOIN rollout r ON r.id = m.rollout_id"
         " LEFT JOIN application a ON a.meter_id = m.meter_id WHERE rollout_id = ?"
         " ORDER BY m.state <> 'failed', m.wave, m.state = 'waiting', m.meter_id"

@@ -73,7 +73,7 @@ def look(
     step = Step([], [], [])
     for meter_id in left:
         connection.execute(
-            f"UPDATE rollout_meter SET state = 'absent', reason = ?, changed_s = ?"  # noqa: S608
+            f"UPDATE rollout_meter SET state = 'absent', reason = ?, changed_s = ?"  # noqa: S608  (ours)
             f" WHERE meter_id = ? AND state IN {book.ACTIVE}",
             (LEFT, now_s, meter_id),
         )

@@ -120,7 +120,7 @@ def remove(connection: sqlite3.Connection, update_id: int, actor: str, now_s: in
                                             (update_id,)):  # fmt: skip
         raise UsageError(f"update {update_id} belongs to roll-out {rollout_id}: its history stays")
     for table in ("update_file", "update_part", "update_bundle"):
-        connection.execute(f"DELETE FROM {table} WHERE update_id = ?", (update_id,))  # noqa: S608
+        connection.execute(f"DELETE FROM {table} WHERE update_id = ?", (update_id,))  # noqa: S608  (ours)
     audit.record(connection, actor, "update.remove", str(update_id), {}, now_s)
 
 

@@ -94,7 +94,7 @@ def _write(connection: sqlite3.Connection, meter: MeterState, secrets: list[Secr
     """A meter's rows, in the place of those that an earlier time here has left."""
     meter_id = meter.meter_id
     for table in ("window", "interval", "application", "area_meter"):
-        connection.execute(f"DELETE FROM {table} WHERE meter_id = ?", (meter_id,))  # noqa: S608
+        connection.execute(f"DELETE FROM {table} WHERE meter_id = ?", (meter_id,))  # noqa: S608  (ours)
     connection.execute(
         "INSERT INTO meter (meter_id, password_hash, added_s, state, highest_epoch)"
         " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET password_hash = ?2, added_s = ?3,"

@@ -13,11 +13,17 @@ from gateway.errors import MoveRefused
 from gateway.registry import Registry
 from gateway.shards import move_file, moves, takeover
 from tests.support.gateway import NOW_S, add_meter, rows
-from tests.support.moving import EVERY, TRANSFER, Side, a_side, meters_in
-from wire.topics import shard_of
-
-MOVING, STAYING = meters_in("10", "1f", 1)[0], meters_in("80", "8f", 1)[0]
-SHARD = shard_of(MOVING.meter_id)
+from tests.support.moving import (
+    EVERY,
+    MOVING,
+    SHARD,
+    STAYING,
+    TRANSFER,
+    Side,
+    a_side,
+    do,
+    refused,
+)
 
 
 @pytest.fixture
@@ -32,14 +38,6 @@ def b(tmp_path: Path) -> Iterator[Side]:
     side = a_side(tmp_path / "b", "gw-b")
     yield side
     side.connection.close()
-
-
-def do(side: Side, query: str, *values: object) -> None:
-    store.transact(side.connection, lambda c: c.execute(query, values))
-
-
-def refused(reason: str) -> pytest.RaisesExc[MoveRefused]:
-    return pytest.raises(MoveRefused, match=f"^{reason}: ")
 
 
 # ------------------------------------------------------------------ the taker

@@ -11,16 +11,13 @@ import pytest
 from gateway import audit, journal, registry, store
 from gateway.downlink import commands, rekeying
 from gateway.downlink.command_args import Hidden
-from gateway.errors import CommandRefused, MoveRefused
+from gateway.errors import CommandRefused
 from gateway.meter import Progress
 from gateway.shards import moves
 from tests.support.gateway import NOW_S, FakeMeter, rows
-from tests.support.moving import EVERY, Side, a_side, meters_in
+from tests.support.moving import EVERY, MOVING, SHARD, STAYING, Side, a_side, do, meters_in, refused
 from wire.messages import COMMAND_READ_NOW, COMMAND_REKEY
 from wire.topics import shard_of
-
-MOVING, STAYING = meters_in("10", "1f", 1)[0], meters_in("80", "8f", 1)[0]
-SHARD = shard_of(MOVING.meter_id)
 
 
 @pytest.fixture
@@ -35,14 +32,6 @@ def b(tmp_path: Path) -> Iterator[Side]:
     side = a_side(tmp_path / "b", "gw-b")
     yield side
     side.connection.close()
-
-
-def do(side: Side, query: str, *values: object) -> None:
-    store.transact(side.connection, lambda c: c.execute(query, values))
-
-
-def refused(reason: str) -> pytest.RaisesExc[MoveRefused]:
-    return pytest.raises(MoveRefused, match=f"^{reason}: ")
 
 
 # ------------------------------------------------------------------ what arrives

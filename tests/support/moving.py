@@ -6,7 +6,10 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from gateway import journal, master_key, registry, store
+from gateway.errors import MoveRefused
 from gateway.journal import Group
 from gateway.meter import Meter
 from gateway.registry import Registry
@@ -31,6 +34,10 @@ def meters_in(first: str, last: str, count: int, begin: int = 1) -> list[FakeMet
         if first <= shard_of(meter.meter_id) <= last:
             found.append(meter)
     return found
+
+
+MOVING, STAYING = meters_in("10", "1f", 1)[0], meters_in("80", "8f", 1)[0]
+SHARD = shard_of(MOVING.meter_id)
 
 
 class Side(NamedTuple):
@@ -95,3 +102,13 @@ def a_side(folder: Path, name: str, *meters: FakeMeter) -> Side:
     connection = store.connect(folder / "gateway.db")
     store.transact(connection, keeper.check_master_key)
     return Side(name, folder, connection, keeper)
+
+
+def do(side: Side, query: str, *values: object) -> None:
+    """Change something in a side's database."""
+    store.transact(side.connection, lambda c: c.execute(query, values))
+
+
+def refused(reason: str) -> pytest.RaisesExc[MoveRefused]:
+    """A move is refused for this reason."""
+    return pytest.raises(MoveRefused, match=f"^{reason}: ")
