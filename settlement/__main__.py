@@ -1,85 +1,97 @@
-"""Command line of the settlement service: run, check-config, elicznik, scenario."""
+"""The command line: `run` and the small commands here, the others in files of settlement/cli."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from settlement import config, elicznik, scenario, service, tables
-from settlement.errors import ConfigError, RequestRefused, StartError
-from settlement.rules.errors import BadPeriod, BadTable
+import typer
+
+from settlement import config as config_file
+from settlement import elicznik as exports
+from settlement import laws, tables
+from settlement import scenario as scenarios
+from settlement.cli import closing, estimating, importing, looking
+from settlement.cli.common import DEFAULT_CONFIG, ConfigOption, print_json
+from settlement.errors import ConfigError, RequestRefused, StartError, UsageError
+from settlement.rules.errors import BadPeriod, BadPpe, BadTable, Refused
 from settlement.rules.periods import parse_day
+from settlement.store import StoreError
 
+NAME = "settlement"  # from a clone it is `python -m settlement`
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_REFUSED = 3
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="OpenLicznik settlement: readings of meters become invoices.",
+    epilog="Exit codes: 0 done; 1 the database, a file or a table failed; 2 wrong use or"
+    " configuration; 3 refused by the rules, the message says what to do next."
+    " Example: check-config, then run, then close --month 2024-07.",
+)
+for commands in (closing, looking, importing, estimating):
+    app.add_typer(commands.app)
+
+
+@app.command(epilog="Example: run --config settlement.toml")
+def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Serve gateways, operators and the household's page until Ctrl-C or SIGTERM."""
+    loaded = config_file.load(config)
+    from settlement import service  # the commands need not wait for the web server
+
+    service.run(loaded)
+
+
+@app.command("check-config", epilog="Example: check-config --config settlement.toml")
+def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Read the configuration and the tables, and say so."""
+    checked = config_file.load(config)
+    laws.shipped()
+    print(f"{config} is fine: http {checked.host}:{checked.port}, store {checked.database}")
+
+
+@app.command(epilog="Example: elicznik export.csv --move-to 2024-10-18")
+def elicznik(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="an export of eLicznik")],
+    move_to: Annotated[
+        str, typer.Option(metavar="YYYY-MM-DD", help="the day that the first day becomes")
+    ] = "",
+) -> None:
+    """Print an eLicznik export as lines start_s,import_wh,export_wh."""
+    first_day = parse_day(move_to) if move_to else None
+    sys.stdout.write(exports.as_lines(exports.parse(exports.read(file), first_day)))
+
+
+@app.command(epilog="Example: scenario tests/scenarios/given_missing_hours")
+def scenario(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="with a folder `when` in it")],
+) -> None:
+    """Run one scenario folder and print its then-files."""
+    print_json(scenarios.run(folder, tables.load()))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code: 0 done, 1 failed, 2 wrong use or config."""
-    options = _parser().parse_args(arguments)
+    """Runs one command and returns its exit code; a user's mistake is one line, no traceback."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        return int(options.command(options))
-    except (ConfigError, BadPeriod, RequestRefused) as error:
+        app(args=words, prog_name=NAME)
+    except (ConfigError, UsageError, BadPeriod, BadPpe, RequestRefused) as error:
         return _complain(str(error), EXIT_USAGE)
-    except (StartError, BadTable, elicznik.BadExport) as error:
+    except (StartError, BadTable, StoreError, exports.BadExport) as error:
         return _complain(str(error), EXIT_FAILED)
+    except Refused as refusal:
+        return _complain(str(refusal), EXIT_REFUSED)
     except OSError as error:
         return _complain(f"{error.filename or 'file'}: {error.strerror}", EXIT_FAILED)
-
-
-def run(options: argparse.Namespace) -> int:
-    """Serves until a signal."""
-    service.run(config.load(options.config))
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return EXIT_OK
-
-
-def check_config(options: argparse.Namespace) -> int:
-    """Reads the configuration and the tables, and says so."""
-    checked = config.load(options.config)
-    tables.load()
-    print(f"{options.config} is fine: http {checked.host}:{checked.port}, store {checked.database}")
-    return EXIT_OK
-
-
-def show_export(options: argparse.Namespace) -> int:
-    """Prints an eLicznik export as hours of UTC."""
-    move_to = None if options.move_to is None else parse_day(options.move_to)
-    text = elicznik.read(options.file)
-    sys.stdout.write(elicznik.as_lines(elicznik.parse(text, move_to)))
-    return EXIT_OK
-
-
-def run_scenario(options: argparse.Namespace) -> int:
-    """Prints what a scenario folder comes to."""
-    then = scenario.run(options.folder, tables.load())
-    print(json.dumps(then, indent=2, ensure_ascii=False))
-    return EXIT_OK
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m settlement", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, command, about in (
-        ("run", run, "serve until Ctrl-C"),
-        ("check-config", check_config, "check the configuration and stop"),
-    ):
-        sub = commands.add_parser(name, help=about)
-        sub.add_argument("--config", type=Path, required=True, metavar="settlement.toml")
-        sub.set_defaults(command=command)
-    sub = commands.add_parser(
-        "elicznik", help="print an eLicznik export as start_s,import_wh,export_wh"
-    )
-    sub.add_argument("file", type=Path)
-    sub.add_argument("--move-to", metavar="YYYY-MM-DD", help="the day that the first day becomes")
-    sub.set_defaults(command=show_export)
-    sub = commands.add_parser("scenario", help="run one scenario folder and print its then-files")
-    sub.add_argument("folder", type=Path)
-    sub.set_defaults(command=run_scenario)
-    return parser
 
 
 def _complain(message: str, code: int) -> int:

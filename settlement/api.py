@@ -16,12 +16,13 @@ from litestar.di import NamedDependency
 from litestar.handlers.base import BaseRouteHandler
 from litestar.params import FromPath, FromQuery
 
-from settlement import close, hours, ingest, points
+from settlement import balances, close, history, hours, ingest, points
 from settlement.config import Secret
 from settlement.errors import BodyTooLarge, Unauthorized, UnknownInvoice
 from settlement.rules.periods import Period, parse_day
-from settlement.rules.rates import Tables
-from settlement.store import Store, invoices
+from settlement.rules.schemes import Law
+from settlement.store import Store, corrections, invoices
+from settlement.store.corrections import StoredCorrection
 from settlement.store.invoices import StoredInvoice
 
 POINT_BYTES_MAX = 64 * 1024
@@ -35,7 +36,7 @@ class Office:
     """What the handlers work with; made in service.py, replaced by fakes in tests."""
 
     store: Store
-    tables: Tables
+    law: Law
     token: Secret
     now_s: Callable[[], int]
 
@@ -93,7 +94,9 @@ async def put_point(
 ) -> dict[str, Any]:
     """Stores the contract of a point and which meters measure it."""
     form = points.decode(await read_limited(request, POINT_BYTES_MAX))
-    version = await asyncio.to_thread(close.put_point, office.store, ppe, form, office.now_s())
+    version = await asyncio.to_thread(
+        close.put_point, office.store, office.law, ppe, form, office.now_s()
+    )
     return {"ppe": ppe, "version": version}
 
 
@@ -105,7 +108,7 @@ async def post_invoice(
     order = points.decode_as(await read_limited(request, ORDER_BYTES_MAX), InvoiceOrder)
     period = Period(parse_day(order.start), parse_day(order.end))
     stored, created = await asyncio.to_thread(
-        close.issue, office.store, office.tables, ppe, period, office.now_s()
+        close.issue, office.store, office.law, ppe, period, office.now_s()
     )
     return Response(invoice_data(stored), status_code=201 if created else 200)
 
@@ -122,11 +125,38 @@ def get_invoice(
 ) -> dict[str, Any]:
     """One invoice by its number."""
     with office.store.reading() as connection:
-        close.load_point(connection, ppe)
-        stored = invoices.by_number(connection, ppe, number)
-    if stored is None:
+        history.form_of(connection, ppe)
+        stored = invoices.by_number(connection, number)
+    if stored is None or stored.ppe != ppe:
         raise UnknownInvoice(f"point {ppe} has no invoice of that number: list its invoices")
     return invoice_data(stored)
+
+
+@post("/points/{ppe:str}/corrections")
+async def post_corrections(
+    office: NamedDependency[Office], ppe: FromPath[str]
+) -> Response[dict[str, Any]]:
+    """Issues corrections of what has changed since the invoices (201), or finds none due (200)."""
+    numbers = await asyncio.to_thread(close.correct, office.store, office.law, ppe, office.now_s())
+    found = await asyncio.to_thread(all_corrections, office, ppe)
+    data = [correction_data(each) for each in found if each.number in numbers]
+    return Response({"ppe": ppe, "corrections": data}, status_code=201 if data else 200)
+
+
+@get("/points/{ppe:str}/corrections", sync_to_thread=True)
+def list_corrections(office: NamedDependency[Office], ppe: FromPath[str]) -> dict[str, Any]:
+    """Every correction of the point's invoices, newest first."""
+    found = all_corrections(office, ppe)
+    return {"ppe": ppe, "corrections": [correction_data(each) for each in found]}
+
+
+@get("/points/{ppe:str}/ledger", sync_to_thread=True)
+def get_ledger(
+    office: NamedDependency[Office], ppe: FromPath[str], as_of: FromQuery[str | None] = None
+) -> dict[str, Any]:
+    """Open lots and entries as known at the end of a civil day; today without one."""
+    with office.store.reading() as connection:
+        return balances.ledger_of(connection, ppe, None if as_of is None else parse_day(as_of))
 
 
 @get("/points/{ppe:str}/readings", sync_to_thread=True)
@@ -141,8 +171,15 @@ def get_readings(
 def all_invoices(office: Office, ppe: str) -> list[StoredInvoice]:
     """Invoices of the point, newest period first. Raises Refused or UnknownPoint."""
     with office.store.reading() as connection:
-        close.load_point(connection, ppe)
+        history.form_of(connection, ppe)
         return invoices.newest_of(connection, ppe)
+
+
+def all_corrections(office: Office, ppe: str) -> list[StoredCorrection]:
+    """Corrections of the point, newest first. Raises Refused or UnknownPoint."""
+    with office.store.reading() as connection:
+        history.form_of(connection, ppe)
+        return corrections.all_of(connection, ppe)[::-1]
 
 
 def invoice_data(stored: StoredInvoice) -> dict[str, Any]:
@@ -151,7 +188,28 @@ def invoice_data(stored: StoredInvoice) -> dict[str, Any]:
     return {"number": stored.number, "issued_s": stored.issued_s, **body}
 
 
+def correction_data(stored: StoredCorrection) -> dict[str, Any]:
+    """An issued correction with its number, the invoice it corrects, and the instant of issue."""
+    body: dict[str, Any] = msgspec.json.decode(stored.body)
+    return {
+        "number": stored.number,
+        "corrects": stored.corrects,
+        "issued_s": stored.issued_s,
+        **body,
+    }
+
+
 def router() -> Router:
     """Everything under /v1, behind the bearer token."""
-    handlers = [post_batch, put_point, post_invoice, list_invoices, get_invoice, get_readings]
+    handlers = [
+        post_batch,
+        put_point,
+        post_invoice,
+        list_invoices,
+        get_invoice,
+        post_corrections,
+        list_corrections,
+        get_ledger,
+        get_readings,
+    ]
     return Router("/v1", guards=[authorized], route_handlers=handlers)

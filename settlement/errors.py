@@ -84,6 +84,20 @@ class InvoiceOverlaps(RequestRefused):
     reason = "invoice_overlaps"
 
 
+class OutOfOrder(RequestRefused):
+    """A prosumer's days are billed in order, since storage and deposit go from one to the next."""
+
+    status = 409
+    reason = "out_of_order"
+
+
+class NothingToEstimate(RequestRefused):
+    """No interval of the month is missing, or no meter measured the point in it."""
+
+    status = 409
+    reason = "nothing_to_estimate"
+
+
 class WrongHost(RequestRefused):
     """The page was asked for under a host name that is not this computer's (DNS rebinding)."""
 
@@ -97,3 +111,7 @@ class ConfigError(Exception):
 
 class StartError(Exception):
     """The service cannot start, though its configuration is fine; exit code 1."""
+
+
+class UsageError(Exception):
+    """A command was used wrongly. The message says how to use it; exit code 2."""

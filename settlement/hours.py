@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from settlement.close import load_point, point_intervals
+from settlement import history
+from settlement.inputs import intervals_of
 from settlement.rules.periods import HOUR_S, Hour, day_of, hours_of
 from settlement.rules.validation import Interval
 from settlement.store import Store, readings
-from settlement.store import points as stored_points
 from wire import quality as grades
 from wire.obis import EXPORT_WH, IMPORT_WH, NAMES
 
@@ -32,9 +32,9 @@ def of_day(store: Store, ppe: str, day: date) -> list[HourReading]:
     hours = hours_of(day)
     start_s, end_s = hours[0].start_s, hours[-1].start_s + HOUR_S
     with store.reading() as connection:
-        load_point(connection, ppe)
+        meters = history.form_of(connection, ppe)[0].assignments()
         by_channel = {
-            channel: _by_hour(point_intervals(connection, ppe, start_s, end_s, NAMES[channel]))
+            channel: _by_hour(intervals_of(connection, meters, NAMES[channel], start_s, end_s))
             for channel in (IMPORT_WH, EXPORT_WH)
         }
     return [
@@ -46,10 +46,10 @@ def of_day(store: Store, ppe: str, day: date) -> list[HourReading]:
 def last_day(store: Store, ppe: str) -> date | None:
     """The day of the point's latest import interval. Raises Refused or UnknownPoint."""
     with store.reading() as connection:
-        load_point(connection, ppe)
-        meters = {each.meter_id for each in stored_points.assignments_of(connection, ppe)}
+        meters = history.form_of(connection, ppe)[0].assignments()
         starts = [
-            readings.last_start_s(connection, meter_id, NAMES[IMPORT_WH]) for meter_id in meters
+            readings.last_start_s(connection, meter_id, NAMES[IMPORT_WH])
+            for meter_id in {each.meter_id for each in meters}
         ]
     last_s = max((start_s for start_s in starts if start_s is not None), default=None)
     return None if last_s is None else day_of(last_s)

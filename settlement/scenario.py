@@ -1,57 +1,47 @@
 """Runs one scenario folder: what is given under `when` becomes the files under `then`.
 
-when/contract.toml says ppe, start, end, [contract] and either total_kwh or, with intervals.csv
-beside it, capture_period_s. A line of intervals.csv is start_s,import_wh,export_wh[,quality].
+The formats are in docs/settlement.md, for an expert who reads no code.
 """
 
 from __future__ import annotations
 
-import tomllib
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
-
-import msgspec
+from typing import Any
 
 from settlement.errors import MalformedBody, RequestRefused
-from settlement.points import ContractForm
+from settlement.measuring import totals_of_span
+from settlement.rules import account
+from settlement.rules.account import Account, spans_needed, standing
+from settlement.rules.correction import MARKET_PRICE, correction_of, ripple
 from settlement.rules.errors import Incomplete, Refused
-from settlement.rules.invoice import as_data, settle
-from settlement.rules.periods import HOUR_S, Period
+from settlement.rules.invoice import as_data
+from settlement.rules.periods import Period
 from settlement.rules.rates import Tables
-from settlement.rules.units import WH_PER_KWH
-from settlement.rules.validation import Interval, Usage, usage_of
-
-SCENARIO_METER = "0000000000000000"
-TOTAL_KWH_MAX = 1_000_000
-
-_Count = Annotated[int, msgspec.Meta(ge=0)]
-
-
-class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The given side of a scenario, contract.toml."""
-
-    ppe: str
-    start: date
-    end: date
-    contract: ContractForm
-    total_kwh: Annotated[int, msgspec.Meta(ge=0, le=TOTAL_KWH_MAX)] | None = None
-    capture_period_s: _Count = HOUR_S
-    deposit_available_gr: _Count = 0
+from settlement.rules.spans import Span
+from settlement.rules.totals import Totals
+from settlement.rules.validation import Interval
+from settlement.scenarios import asked, energy, given, shown
+from settlement.scenarios.folder import Folder
+from settlement.scenarios.given import Given
 
 
 def run(folder: Path, tables: Tables) -> dict[str, Any]:
-    """File name -> content: an invoice.json, or a refusal.json. Raises MalformedBody, OSError."""
-    when = _when(folder / "when" / "contract.toml")
+    """File name -> content: JSON data, or the text of a CSV file; a refusal.json when refused.
+
+    Raises MalformedBody for a folder that is written wrongly, and OSError.
+    """
+    when = folder / "when"
+    files = Folder(when)
     try:
-        period = Period(when.start, when.end)
-        contract = when.contract.contract()
-        usage = _usage(when, folder / "when" / "intervals.csv", period)
-        deposit_gr = when.deposit_available_gr
-        invoice = settle(when.ppe, contract, tables, period, usage, deposit_gr)
+        then = asked.answers(files, tables)
+        scenario = given.read(files, tables)
+        if scenario is not None:
+            then |= _settled(scenario, given.later(scenario, when, tables))
     except Refused as refusal:
         return {"refusal.json": refusal_data(refusal)}
-    return {"invoice.json": as_data(invoice)}
+    if not then:
+        raise MalformedBody(f"{when} has none of contract.toml, rebate.toml, voucher.toml, ...")
+    return then
 
 
 def refusal_data(refusal: Refused | RequestRefused) -> dict[str, Any]:
@@ -63,28 +53,59 @@ def refusal_data(refusal: Refused | RequestRefused) -> dict[str, Any]:
     return data
 
 
-def _when(path: Path) -> When:
-    try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), When)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise MalformedBody(f"{path}: {error}") from None
+def _settled(scenario: Given, later: Given | None) -> dict[str, Any]:
+    settled = _account(scenario)
+    corrections = _returned(settled)
+    then: dict[str, Any] = {
+        "invoices.csv": shown.invoices_csv(settled.invoices),
+        "lines.csv": shown.lines_csv(settled.invoices),
+    }
+    if len(settled.invoices) == 1:
+        then["invoice.json"] = as_data(settled.invoices[0])
+    if settled.entries:
+        then["ledger.csv"] = shown.ledger_csv(settled.entries)
+    if later is not None:
+        before = [as_data(each) for each in standing(settled)]
+        after = [as_data(each) for each in standing(_account(later))]
+        corrections += [each.correction for each in ripple(before, after)]
+    if corrections:
+        then["corrections.csv"] = shown.corrections_csv(corrections)
+        then["corrections.json"] = corrections
+    return then
 
 
-def _usage(when: When, path: Path, period: Period) -> Usage:
-    if (when.total_kwh is None) != path.exists():
-        raise MalformedBody(f"give total_kwh in contract.toml or {path}, one of the two")
-    if when.total_kwh is not None:
-        return Usage(when.total_kwh * WH_PER_KWH, intervals=0, quality=(), readings_sha256="")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return usage_of([_interval(line, when.capture_period_s) for line in lines], period)
+def _account(scenario: Given) -> Account:
+    spans = spans_needed(scenario.point, scenario.steps, scenario.law)
+    totals = energy.given_totals(scenario.folder, scenario.when.total_kwh, spans)
+    if totals is None:
+        totals = _measured(scenario, spans)
+    return account.settle(scenario.point, scenario.steps, totals, scenario.law)
 
 
-def _interval(line: str, capture_period_s: int) -> Interval:
-    try:
-        start_s, import_wh, _, *rest = (int(field) for field in line.split(","))
-        (quality,) = rest or (0,)
-    except ValueError:
-        raise MalformedBody(
-            f"intervals.csv: {line[:60]!r} is not start_s,import_wh,export_wh[,quality]"
-        ) from None
-    return Interval(SCENARIO_METER, start_s, capture_period_s, import_wh, quality)
+def _measured(scenario: Given, spans: tuple[Span, ...]) -> dict[Period, Totals]:
+    registers = energy.given_intervals(scenario.folder, scenario.when.capture_period_s)
+    totals = {}
+    for span in spans:
+        of_span = {
+            name: [each for each in intervals if _starts_in(each, span.period)]
+            for name, intervals in registers.items()
+        }
+        totals[span.period] = totals_of_span(span, of_span, scenario.law, scenario.rce)
+    return totals
+
+
+def _starts_in(interval: Interval, period: Period) -> bool:
+    return period.start_s <= interval.start_s < period.end_s
+
+
+def _returned(settled: Account) -> list[dict[str, Any]]:
+    """Corrections of invoices whose deposit was spent before its price fell."""
+    latest = [as_data(each) for each in settled.invoices]
+    corrections = []
+    for each in settled.returns:
+        due = as_data(each.invoice)
+        correction = correction_of(latest[each.place], due, MARKET_PRICE)
+        if correction is not None:
+            corrections.append(correction)
+        latest[each.place] = due
+    return corrections

@@ -19,7 +19,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 
-from settlement import api, ingest, tables
+from settlement import api, ingest, laws
 from settlement.api import AnyRequest, Office
 from settlement.config import Config
 from settlement.errors import RequestRefused, StartError
@@ -132,7 +132,7 @@ def run(config: Config) -> None:
         raise StartError(f"{config.database}: {error}") from None
     try:
         with contextlib.closing(_listening(config.host, config.port)) as listener:
-            office = Office(store, tables.load(), config.token, lambda: int(time.time()))
+            office = Office(store, laws.shipped(), config.token, lambda: int(time.time()))
             asyncio.run(serve(application(office, portal=config.portal_enabled), listener))
     finally:
         store.close()

@@ -14,7 +14,13 @@ from litestar.handlers.base import BaseRouteHandler
 from litestar.params import FromPath, FromQuery
 
 from settlement import hours
-from settlement.api import Office, all_invoices, invoice_data
+from settlement.api import (
+    Office,
+    all_corrections,
+    all_invoices,
+    correction_data,
+    invoice_data,
+)
 from settlement.config import is_loopback
 from settlement.errors import RequestRefused, UnknownPoint, WrongHost
 from settlement.portal import words
@@ -40,6 +46,7 @@ pages.filters.update(
     thousands=words.thousands,
     quality=words.quality,
     day=words.day,
+    line_name=words.line_name,
 )
 
 
@@ -85,7 +92,11 @@ def _latest(office: Office, ppe: str) -> date:
 def _context(office: Office, ppe: str, day: date) -> dict[str, Any]:
     of_day = hours.of_day(office.store, ppe, day)
     invoices = [invoice_data(stored) for stored in all_invoices(office, ppe)]
+    corrections = [correction_data(stored) for stored in all_corrections(office, ppe)]
     for invoice in invoices:
+        invoice["corrections"] = [
+            each for each in reversed(corrections) if each["corrects"] == invoice["number"]
+        ]
         end = date.fromisoformat(invoice["end"])
         invoice["last_day"] = (end - timedelta(days=1)).isoformat()
     unknown = [hour for hour in of_day if hour.import_wh is None or hour.export_wh is None]
@@ -102,7 +113,8 @@ def _context(office: Office, ppe: str, day: date) -> dict[str, Any]:
         "export_wh": sum(hour.export_wh or 0 for hour in of_day),
         "chart": chart(of_day),
         "invoices": invoices,
-        "line_names": words.LINE_NAMES,
+        "storage_names": words.STORAGE_NAMES,
+        "deposit_names": words.DEPOSIT_NAMES,
         "section_names": words.SECTION_NAMES,
         "unit_names": words.UNIT_NAMES,
     }

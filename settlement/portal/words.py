@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 LINE_NAMES = {
@@ -18,7 +21,36 @@ LINE_NAMES = {
 }
 SECTION_NAMES = {"sale": "Sprzedaż energii", "distribution": "Usługa dystrybucji"}
 UNIT_NAMES = {"kwh": "kWh", "month": "mies."}
-ZONE_NAMES = {"all_day": "całodobowa"}
+ZONE_NAMES = {
+    "day": "dzień",
+    "night": "noc",
+    "peak": "szczyt",
+    "offpeak": "poza szczytem",
+    "morning_peak": "szczyt przedpołudniowy",
+    "afternoon_peak": "szczyt popołudniowy",
+    "other": "pozostałe godziny",
+    "night_up_to_reference": "noc do zużycia referencyjnego",
+    "night_above_reference": "noc powyżej zużycia referencyjnego",
+    # Group G13s has zones by season and kind of day: see zone_name.
+    "summer": "lato",
+    "winter": "zima",
+    "workday": "dzień roboczy",
+    "free": "dzień wolny",
+    "day_peak": "szczyt",
+    "day_offpeak": "poza szczytem",
+}
+STORAGE_NAMES = {
+    "credited_wh": "przyjęto",
+    "covered_wh": "pokryto",
+    "forfeited_wh": "przepadło",
+    "open_wh": "pozostało",
+}
+DEPOSIT_NAMES = {
+    "refunded_gr": "do zwrotu",
+    "paid_out_gr": "wypłacono na rachunek",
+    "forfeited_gr": "przepadło",
+    "open_gr": "pozostało",
+}
 QUALITY_NAMES = {
     "measured": "licznik",
     "estimated": "szacowany",
@@ -52,6 +84,24 @@ WEEKDAY_NAMES = (
     "sobota",
     "niedziela",
 )
+
+
+def line_name(line: Mapping[str, Any]) -> str:
+    """`Energia czynna, szczyt`; a group with one zone has its name alone."""
+    name = LINE_NAMES.get(line["code"], line["code"])
+    zone = zone_name(line["zone"])
+    return f"{name}, {zone}" if zone else name
+
+
+def zone_name(zone: str) -> str:
+    """A zone in Polish, "" where there is only one."""
+    if zone in ("", "all_day"):
+        return ""
+    if zone in ZONE_NAMES:
+        return ZONE_NAMES[zone]
+    season, _, rest = zone.partition("_")
+    kind, _, part = rest.partition("_")
+    return ", ".join(ZONE_NAMES.get(each, each) for each in (season, kind, part) if each)
 
 
 def thousands(number: int) -> str:

@@ -105,3 +105,69 @@ class BadNumber(Refused):
     """A number is not a plain decimal within its limits."""
 
     reason = "bad_number"
+
+
+class BadPolicy(Refused):
+    """A policy, or its value, is not one of those that have a name."""
+
+    reason = "bad_policy"
+
+
+class OverlappingContracts(Refused):
+    """Two contracts of one point cover the same day."""
+
+    reason = "overlapping_contracts"
+
+
+class SellerChanges(Refused):
+    """The seller changes inside the period: each seller issues an invoice of its own."""
+
+    reason = "seller_changes"
+
+
+class BadRebateClaim(Refused):
+    """A figure of the rebate claim is outside of what can be: correct the one that is named."""
+
+    reason = "bad_rebate_claim"
+
+
+class BadHousehold(Refused):
+    """Persons or income of a household are outside of their limits."""
+
+    reason = "bad_household"
+
+
+class BadAppliance(Refused):
+    """An appliance, its minutes, watts or pieces are outside of their limits."""
+
+    reason = "bad_appliance"
+
+
+class BadForecast(Refused):
+    """A forecast contradicts itself, another one, or the period that is settled."""
+
+    reason = "bad_forecast"
+
+
+class CannotEstimate(Refused):
+    """Nothing is known that an estimate of the missing energy could rest on."""
+
+    reason = "cannot_estimate"
+
+
+class NoMarketValue(Refused):
+    """A month's export is valued by hourly prices, and a part of it was settled without them."""
+
+    reason = "no_market_value"
+
+
+class NoTenantScheme(Refused):
+    """The month is before tenant prosumers existed: settle it by another scheme."""
+
+    reason = "no_tenant_scheme"
+
+
+class BadOpening(Refused):
+    """What a point brings along contradicts itself, or is of a month that is settled here."""
+
+    reason = "bad_opening"

@@ -8,6 +8,7 @@ so neither is used.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 
 from settlement.rules.errors import BadNumber
@@ -26,13 +27,29 @@ def divide_half_up(numerator: int, denominator: int) -> int:
     return (2 * numerator + denominator) // (2 * denominator)
 
 
-def kwh_from_wh(energy_wh: int) -> int:
-    """Whole kWh as billed, per zone and period; the rest is not carried on.
-
-    Whole quantities are what sellers print; the direction is half-up (docs/settlement.md).
-    """
-    assert energy_wh >= 0
+def whole_kwh(energy_wh: int) -> int:
+    """Whole kWh, half-up: what sellers print (docs/settlement.md)."""
     return divide_half_up(energy_wh, WH_PER_KWH)
+
+
+def billed_wh(energy_wh: int, remainder_wh: int, rounding: str) -> tuple[int, int]:
+    """Energy as billed, in Wh, and what is left over, under policy `kwh_rounding`.
+
+    `half_up` and `carry` round to whole kWh (half-up), `down` cuts them off, `exact` bills Wh. The
+    remainder of the span before is counted in, so that the parts of an invoice sum to the whole.
+    """
+    if rounding == "exact":
+        return energy_wh, 0
+    whole_wh = energy_wh + remainder_wh
+    half_wh = 0 if rounding == "down" else WH_PER_KWH // 2
+    billed = (whole_wh + half_wh) // WH_PER_KWH * WH_PER_KWH
+    return billed, whole_wh - billed
+
+
+def kwh(energy_wh: int) -> Decimal:
+    """Wh as kWh, exactly: 1226 for whole ones, else with three decimals."""
+    whole, rest = divmod(energy_wh, WH_PER_KWH)
+    return Decimal(energy_wh).scaleb(-3) if rest else Decimal(whole)
 
 
 def amount_gr(quantity: Decimal, unit_price_pln: Decimal) -> int:
@@ -52,6 +69,23 @@ def ratio(numerator: int, denominator: int, decimals: int) -> Decimal:
     """numerator / denominator with `decimals` places, half-up."""
     scaled = divide_half_up(numerator * 10**decimals, denominator)
     return Decimal(scaled).scaleb(-decimals)
+
+
+def split(whole: int, weights: Sequence[int]) -> list[int]:
+    """`whole` in proportion to the weights, by largest remainder: the parts sum to the whole.
+
+    Equal remainders favour the earlier part; without any weight every part is 0.
+    """
+    assert whole >= 0
+    assert all(weight >= 0 for weight in weights)
+    of_all = sum(weights)
+    if of_all == 0:
+        return [0] * len(weights)
+    parts = [whole * weight // of_all for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda at: -(whole * weights[at] % of_all))
+    for at in by_remainder[: whole - sum(parts)]:
+        parts[at] += 1
+    return parts
 
 
 def parse_number(text: str, decimals_max: int) -> Decimal:

@@ -87,6 +87,16 @@ class Store:
             self._writer.close()
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[Store]:
+    """An open database, closed afterwards. Raises like Store."""
+    store = Store(path)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:

@@ -24,6 +24,28 @@ def newest(connection: sqlite3.Connection, ppe: str) -> StoredPoint | None:
     return None if row is None else StoredPoint(*row)
 
 
+def at_version(connection: sqlite3.Connection, ppe: str, version: int) -> StoredPoint:
+    """The point as it was put under that version, which a settling refers to."""
+    row = connection.execute(
+        "SELECT version, body FROM points WHERE ppe = ? AND version = ?", (ppe, version)
+    ).fetchone()
+    assert row is not None, "versions of a point are never removed"
+    return StoredPoint(*row)
+
+
+def after(connection: sqlite3.Connection, ppe: str, limit: int) -> list[str]:
+    """The next points in the order of their numbers, "" for the first ones."""
+    rows = connection.execute(
+        "SELECT DISTINCT ppe FROM points WHERE ppe > ? ORDER BY ppe LIMIT ?", (ppe, limit)
+    )
+    return [row[0] for row in rows]
+
+
+def count(connection: sqlite3.Connection) -> int:
+    """How many points there are."""
+    return int(connection.execute("SELECT count(DISTINCT ppe) FROM points").fetchone()[0])
+
+
 def put(
     connection: sqlite3.Connection,
     ppe: str,
@@ -53,11 +75,3 @@ def taken_elsewhere(connection: sqlite3.Connection, ppe: str, wanted: Assignment
         (wanted.meter_id, ppe, wanted.from_s, wanted.to_s, wanted.to_s),
     ).fetchone()
     return None if row is None else str(row[0])
-
-
-def assignments_of(connection: sqlite3.Connection, ppe: str) -> list[Assignment]:
-    """The meters of a point, oldest first."""
-    rows = connection.execute(
-        "SELECT meter_id, from_s, to_s FROM assignments WHERE ppe = ? ORDER BY from_s", (ppe,)
-    )
-    return [Assignment(*row) for row in rows]

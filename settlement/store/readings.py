@@ -57,10 +57,18 @@ def add(
 
 
 def intervals(
-    connection: sqlite3.Connection, meter_id: str, obis: str, start_s: int, end_s: int
+    connection: sqlite3.Connection,
+    meter_id: str,
+    obis: str,
+    start_s: int,
+    end_s: int,
+    up_to: int | None = None,
 ) -> list[Interval]:
-    """The newest versions of the intervals that lie wholly in [start_s, end_s), in order."""
-    newest = _newest(connection, meter_id, obis, start_s, end_s - 1)
+    """The newest versions of the intervals that lie wholly in [start_s, end_s), in order.
+
+    `up_to` is a batch_id: what came in later is left out.
+    """
+    newest = _newest(connection, meter_id, obis, start_s, end_s - 1, up_to)
     return [
         Interval(meter_id, *reading)
         for _, reading, _ in newest.values()
@@ -68,15 +76,35 @@ def intervals(
     ]
 
 
+def stamp(
+    connection: sqlite3.Connection, meter_id: str, obis: str, start_s: int, end_s: int
+) -> tuple[int, int]:
+    """How many versions start in [start_s, end_s) and the newest batch of them.
+
+    Rows are only added, so that other readings have another stamp.
+    """
+    row = connection.execute(
+        "SELECT count(*), coalesce(max(batch_id), 0) FROM readings"
+        " WHERE meter_id = ? AND obis = ? AND start_s >= ? AND start_s < ?",
+        (meter_id, obis, start_s, end_s),
+    ).fetchone()
+    return int(row[0]), int(row[1])
+
+
 def _newest(
-    connection: sqlite3.Connection, meter_id: str, obis: str, first_s: int, last_s: int
+    connection: sqlite3.Connection,
+    meter_id: str,
+    obis: str,
+    first_s: int,
+    last_s: int,
+    up_to: int | None = None,
 ) -> dict[int, tuple[int, Reading, bytes]]:
     """By start, ascending: version, reading and frame order of what counts."""
     rows = connection.execute(
         "SELECT start_s, version, capture_period_s, energy_wh, quality, register_end_wh,"
         " frame_order FROM readings WHERE meter_id = ? AND obis = ? AND start_s BETWEEN ? AND ?"
-        " ORDER BY start_s, version",
-        (meter_id, obis, first_s, last_s),
+        " AND (? IS NULL OR batch_id <= ?) ORDER BY start_s, version",
+        (meter_id, obis, first_s, last_s, up_to, up_to),
     )
     # Versions come in order, so the last one written into the dict is the newest.
     return {row[0]: (row[1], Reading(row[0], *row[2:6]), row[6]) for row in rows}

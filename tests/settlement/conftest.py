@@ -11,7 +11,15 @@ from litestar.testing import TestClient
 
 from settlement import service
 from settlement.api import Office
+from settlement.store import Store
 from tests.support.settlement import TOKEN, an_office
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "settlement.db")
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -50,6 +50,22 @@ def changed(field: str, value: object) -> bytes:
     return json.dumps(point).encode()
 
 
+def changed_point(field: str, value: object) -> bytes:
+    return json.dumps({**json.loads(a_point()), field: value}).encode()
+
+
+def two_contracts(ends: str) -> bytes:
+    """A second contract from 1 July, the first one ends on a day."""
+    point = json.loads(a_point())
+    first = {**point.pop("contract"), "valid_to": ends}
+    second = {**first, "valid_from": "2024-07-01", "valid_to": None}
+    return json.dumps({**point, "contracts": [first, second]}).encode()
+
+
+def test_a_point_may_have_several_contracts(client: Client) -> None:
+    assert client.put(POINT, content=two_contracts("2024-07-01")).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
     [
@@ -58,8 +74,17 @@ def changed(field: str, value: object) -> bytes:
         (changed("unit_price_pln_per_kwh", 0.649), 400, "malformed"),
         (changed("unit_price_pln_per_kwh", "0,649"), 422, "bad_number"),
         (changed("phases", 2), 422, "bad_contract"),
-        (changed("tariff_group", "G12"), 422, "unsupported_tariff"),
-        (changed("scheme", "net_billing"), 422, "unsupported_scheme"),
+        (changed("tariff_group", "G99"), 422, "unsupported_tariff"),
+        (changed("scheme", "barter"), 422, "unsupported_scheme"),
+        (changed("scheme", "net_billing"), 422, "bad_contract"),
+        (changed("policies", {"cap_scope": "x"}), 422, "bad_policy"),
+        (two_contracts("2024-07-02"), 422, "overlapping_contracts"),
+        (changed_point("contract", None), 422, "bad_contract"),
+        (
+            changed_point("opening", {"deposit": [{"month": "x", "value_gr": 1, "open_gr": 1}]}),
+            422,
+            "bad_period",
+        ),
         (a_point([("xyz", 0, None)]), 400, "malformed"),
         (a_point([(METER_ID, 900, 900)]), 422, "bad_assignment"),
         (b" " * (POINT_BYTES_MAX + 1), 413, "too_large"),

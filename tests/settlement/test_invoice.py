@@ -1,7 +1,10 @@
-"""The invoice conserves: lines sum to totals, whatever is billed; fees follow their policy."""
+"""The invoice conserves: lines sum to totals, whatever is billed, and its data never change."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -9,23 +12,43 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from settlement import tables
-from settlement.rules.errors import BadPpe, NoRate, OutsideContract, UnsupportedTariff
-from settlement.rules.invoice import Invoice, as_data, settle
-from settlement.rules.periods import Period
-from settlement.rules.price_cap import unit_price
-from settlement.rules.tariff import fixed_months
+from settlement.rules import account
+from settlement.rules.account import spans_needed
+from settlement.rules.book import Opening
+from settlement.rules.contract import Contract
+from settlement.rules.invoice import (
+    Deposit,
+    Invoice,
+    Line,
+    Part,
+    Storage,
+    Sum,
+    as_data,
+    energy_gr,
+    line_of,
+    total,
+)
+from settlement.rules.periods import Month, Period
+from settlement.rules.tariff import Position
 from settlement.rules.units import amount_gr, vat_gr
-from tests.support.settlement import JULY, PPE, a_contract, a_usage
+from tests.support.a_contract import a_contract, a_prosumer, prices
+from tests.support.a_point import (
+    Flow,
+    a_point,
+    a_step,
+    days,
+    law,
+    one_invoice,
+    settled,
+    totals_of,
+)
 
+JULY = Month(2024, 7).period
 HALF_START = date(2024, 7, 1)
 
 
-def billed(
-    kwh: int = 100, deposit_gr: int = 0, period: Period = JULY, **changes: object
-) -> Invoice:
-    contract = a_contract(**changes)
-    return settle(PPE, contract, tables.load(), period, a_usage(kwh * 1000), deposit_gr)
+def position(quantity: str, price: str, code: str = "active_energy") -> Position:
+    return Position("sale", code, "", JULY, Decimal(quantity), "kwh", Decimal(price), "by hand")
 
 
 @settings(max_examples=60)
@@ -33,28 +56,21 @@ def billed(
     energy_wh=st.integers(0, 10**9),
     price_e5=st.integers(1, 10**6),
     fee_gr=st.integers(0, 100_000),
-    deposit_gr=st.integers(0, 10**8),
-    days=st.integers(1, 180),
+    days_billed=st.integers(1, 180),
     policy=st.sampled_from(["full_month", "by_days"]),
     annual_kwh=st.integers(0, 5000),
 )
 def test_lines_sum_to_totals_and_nothing_is_lost(
-    energy_wh: int,
-    price_e5: int,
-    fee_gr: int,
-    deposit_gr: int,
-    days: int,
-    policy: str,
-    annual_kwh: int,
+    energy_wh: int, price_e5: int, fee_gr: int, days_billed: int, policy: str, annual_kwh: int
 ) -> None:
     contract = a_contract(
-        unit_price_pln_per_kwh=Decimal(price_e5).scaleb(-5),
+        unit_prices_pln_per_kwh={"all_day": Decimal(price_e5).scaleb(-5)},
         trade_fee_pln_per_month=Decimal(fee_gr).scaleb(-2),
         partial_month=policy,
         annual_kwh=annual_kwh,
     )
-    period = Period(HALF_START, HALF_START + timedelta(days=days))
-    invoice = settle(PPE, contract, tables.load(), period, a_usage(energy_wh), deposit_gr)
+    period = Period(HALF_START, HALF_START + timedelta(days=days_billed))
+    invoice = one_invoice(contract, period, Flow(energy_wh))
     for line in invoice.lines:
         assert line.net_gr == amount_gr(line.position.quantity, line.position.unit_price_pln)
         assert line.vat_gr == vat_gr(line.net_gr, line.vat_percent)
@@ -62,91 +78,218 @@ def test_lines_sum_to_totals_and_nothing_is_lost(
     assert invoice.result.gross_gr == sum(line.gross_gr for line in invoice.lines)
     assert invoice.result.net_gr == invoice.sale.net_gr + invoice.distribution.net_gr
     assert invoice.result.vat_gr == invoice.sale.vat_gr + invoice.distribution.vat_gr
-    energy_gr = invoice.lines[0].gross_gr
-    assert invoice.deposit_used_gr == min(deposit_gr, energy_gr)
-    assert invoice.to_pay_gr + invoice.deposit_used_gr == invoice.result.gross_gr
+    assert invoice.to_pay_gr == invoice.result.gross_gr
     assert invoice.lines[0].position.unit_price_pln <= Decimal("0.505")
 
 
-@pytest.mark.parametrize(
-    ("listed", "paid", "capped"),
-    [("0.50499", "0.50499", False), ("0.50500", "0.50500", False), ("0.50501", "0.505", True)],
-)
-def test_the_lower_of_list_price_and_cap_is_paid(listed: str, paid: str, capped: bool) -> None:
-    contract = a_contract(unit_price_pln_per_kwh=Decimal(listed))
-    price = unit_price(contract, tables.load(), JULY)
-    assert (price.pln_per_kwh, price.capped) == (Decimal(paid), capped)
+def test_a_line_is_rounded_by_itself_net_first_and_then_its_vat() -> None:
+    assert line_of(position("3", "0.335"), Decimal(23)) == Line(
+        position("3", "0.335"), Decimal(23), net_gr=101, vat_gr=23, gross_gr=124
+    )
 
 
-def test_who_is_not_entitled_pays_the_list_price() -> None:
-    price = unit_price(a_contract(cap_entitled=False), tables.load(), JULY)
-    assert (price.pln_per_kwh, price.capped) == (Decimal("0.649"), False)
+def test_sums_are_of_rounded_lines_and_not_rounded_again() -> None:
+    lines = [line_of(position("1", "0.02"), Decimal(23))] * 3
+    # VAT of 0.02 is 0.0046, so each line has none; VAT of the sum would be 0.01.
+    assert total(lines) == Sum(net_gr=6, vat_gr=0, gross_gr=6)
+    assert total([]) == Sum(0, 0, 0)
 
 
-@pytest.mark.parametrize(
-    ("start", "end", "full_months", "by_days"),
-    [
-        ("2024-07-01", "2024-08-01", "1", "1"),
-        ("2024-07-01", "2024-07-02", "1", "0.0323"),
-        ("2024-07-01", "2024-08-02", "2", "1.0323"),
-        ("2024-07-15", "2024-08-15", "2", "1"),
-        ("2024-09-16", "2024-10-16", "2", "0.9839"),
-        ("2024-07-01", "2025-01-01", "6", "6"),
-    ],
-)
-def test_fixed_fees_of_a_partial_month_follow_the_policy(
-    start: str, end: str, full_months: str, by_days: str
-) -> None:
-    period = Period(date.fromisoformat(start), date.fromisoformat(end))
-    assert fixed_months(period, "full_month") == Decimal(full_months)
-    assert fixed_months(period, "by_days") == Decimal(by_days)
+def test_the_deposit_may_pay_active_energy_alone() -> None:
+    every = [position("1", "1", code) for code in ("active_energy", "trade_fee", "active_energy")]
+    lines = [line_of(each, Decimal(0)) for each in every]
+    assert energy_gr(lines) == 200
 
 
-def test_the_subscription_is_whole_for_a_started_month_under_both_policies() -> None:
-    week = Period(date(2024, 10, 11), date(2024, 10, 18))
-    for policy in ("full_month", "by_days"):
-        lines = {
-            line.position.code: line for line in billed(52, 0, week, partial_month=policy).lines
-        }
-        assert lines["subscription"].net_gr == 456
-        assert lines["network_fixed"].net_gr == {"full_month": 1034, "by_days": 233}[policy]
+def an_invoice(storage: Storage | None = None) -> Invoice:
+    """July with one line of 10.00 net, by hand."""
+    of_law = law({})
+    (span,) = spans_needed(a_point(a_contract()), [a_step(JULY)], of_law)
+    part = Part(
+        span,
+        replace(
+            totals_of(span, Flow(8_000)),
+            intervals=2976,
+            quality=(("measured", 2970), ("estimated", 6)),
+            readings_sha256="abc",
+            findings=("spike 00: 1.8.0: a test",),
+        ),
+        {"all_day": 8_000},
+        (line_of(position("10", "1"), Decimal(23)),),
+    )
+    deposit = Deposit(100, 50, 120, 7, 5, 3, 30)
+    return Invoice("590", JULY, (part,), deposit, storage, rebate_used_gr=11)
 
 
-def test_a_trade_fee_is_a_line_of_the_sale_that_the_deposit_does_not_pay() -> None:
-    invoice = billed(100, 1_000_000, trade_fee_pln_per_month=Decimal("28.86"))
-    assert invoice.sale.gross_gr == invoice.deposit_used_gr + 3550
+def test_to_pay_is_the_result_less_deposit_and_rebate() -> None:
+    assert an_invoice().to_pay_gr == 1230 - 120 - 11
 
 
-def test_the_deposit_is_used_up_to_the_gross_energy_and_not_further() -> None:
-    energy_gr = billed().lines[0].gross_gr
-    for deposit_gr, used_gr in (
-        (energy_gr - 1, energy_gr - 1),
-        (energy_gr, energy_gr),
-        (energy_gr + 1, energy_gr),
-    ):
-        assert billed(100, deposit_gr).deposit_used_gr == used_gr
+def test_an_invoice_as_data_has_these_fields_and_no_others() -> None:
+    data = as_data(an_invoice(storage=Storage(1, 2, 3, 4)))
+    assert data == {
+        "ppe": "590",
+        "start": "2024-07-01",
+        "end": "2024-08-01",
+        "seller": "tauron",
+        "tariff_group": "G11",
+        "scheme": "plain",
+        "usage": {
+            "import_wh": 8_000,
+            "export_wh": 0,
+            "billed_kwh": "8",
+            "intervals": 2976,
+            "quality": {"estimated": 6, "measured": 2970},
+            "findings": ["spike 00: 1.8.0: a test"],
+            "readings_sha256": "abc",
+        },
+        "parts": [
+            {
+                "start": "2024-07-01",
+                "end": "2024-08-01",
+                "tariff_group": "G11",
+                "scheme": "plain",
+                "zones": {
+                    "all_day": {
+                        "import_wh": 8_000,
+                        "export_wh": 0,
+                        "positive_wh": 8_000,
+                        "negative_wh": 0,
+                        "billed_wh": 8_000,
+                    }
+                },
+            }
+        ],
+        "lines": [
+            {
+                "section": "sale",
+                "code": "active_energy",
+                "zone": "",
+                "start": "2024-07-01",
+                "end": "2024-08-01",
+                "quantity": "10",
+                "unit": "kwh",
+                "unit_price_pln": "1.00000",
+                "price_from": "by hand",
+                "net_gr": 1000,
+                "vat_percent": "23",
+                "vat_gr": 230,
+                "gross_gr": 1230,
+            }
+        ],
+        "summary": {
+            "1_sale": {"net_gr": 1000, "vat_gr": 230, "gross_gr": 1230},
+            "2_distribution": {"net_gr": 0, "vat_gr": 0, "gross_gr": 0},
+            "3_result": {"net_gr": 1000, "vat_gr": 230, "gross_gr": 1230},
+            "4_deposit_of_period_gr": 100,
+            "5_deposit_of_earlier_periods_gr": 50,
+            "6_deposit_available_gr": 150,
+            "7_deposit_used_gr": 120,
+            "rebate_used_gr": 11,
+            "8_to_pay_gr": 1099,
+        },
+        "average_gross_pln_per_kwh": "1.5375",
+        "storage": {"credited_wh": 1, "covered_wh": 2, "forfeited_wh": 3, "open_wh": 4},
+        "deposit": {"refunded_gr": 7, "forfeited_gr": 5, "paid_out_gr": 3, "open_gr": 30},
+    }
+
+
+def test_a_household_without_storage_and_deposit_has_no_such_fields() -> None:
+    data = as_data(one_invoice(a_contract(), JULY, Flow(1000)))
+    assert "storage" not in data
+    assert "deposit" not in data
+    assert data["summary"]["6_deposit_available_gr"] == 0
 
 
 def test_nothing_used_has_fixed_fees_and_no_average_price() -> None:
-    invoice = billed(0)
+    invoice = one_invoice(a_contract(), JULY, Flow(0))
     assert invoice.lines[0].gross_gr == 0
     assert invoice.to_pay_gr == 1874
     assert invoice.average_gross_pln_per_kwh is None
+    assert as_data(invoice)["average_gross_pln_per_kwh"] is None
 
 
 def test_the_average_price_is_the_result_over_the_kwh() -> None:
-    assert as_data(billed(231))["average_gross_pln_per_kwh"] == "1.0650"
+    data = as_data(one_invoice(a_contract(), JULY, Flow(231_000)))
+    assert data["average_gross_pln_per_kwh"] == "1.0650"
 
 
-def test_the_refusals_of_contract_and_tables_reach_the_one_who_settles() -> None:
-    january = Period(date(2025, 1, 1), date(2025, 2, 1))
-    for period, changes, refusal in (
-        (JULY, {"tariff_group": "G12"}, UnsupportedTariff),
-        (JULY, {"phases": 1}, NoRate),
-        (january, {}, NoRate),
-        (JULY, {"valid_from": date(2024, 7, 2)}, OutsideContract),
-    ):
-        with pytest.raises(refusal):
-            billed(100, 0, period, **changes)
-    with pytest.raises(BadPpe):
-        settle("590", a_contract(), tables.load(), JULY, a_usage(0))
+def in_two_spans(digests: list[str]) -> Invoice:
+    """January and February 2026, cut by the quality rate, each span with its digest."""
+    contract = a_contract(tariff_group="G11")
+    point, steps, of_law = a_point(contract), [a_step(days("2026-01-01", "2026-03-01"))], law()
+    needed = spans_needed(point, steps, of_law)
+    totals = {
+        span.period: replace(
+            totals_of(span, Flow(1_400)),
+            intervals=10,
+            quality=(("measured", 9), (name, 1)),
+            findings=(f"finding {name}",),
+            readings_sha256=digest,
+        )
+        for span, digest, name in zip(needed, digests, ("edited", "estimated"), strict=True)
+    }
+    (invoice,) = account.settle(point, steps, totals, of_law).invoices
+    return invoice
+
+
+def test_the_usage_of_several_spans_is_told_as_one() -> None:
+    data = as_data(in_two_spans(["aa", "bb"]))
+    assert [(part["start"], part["end"]) for part in data["parts"]] == [
+        ("2026-01-01", "2026-02-01"),
+        ("2026-02-01", "2026-03-01"),
+    ]
+    assert data["usage"] == {
+        "import_wh": 2_800,
+        "export_wh": 0,
+        "billed_kwh": "3",
+        "intervals": 20,
+        "quality": {"edited": 1, "estimated": 1, "measured": 18},
+        "findings": ["finding edited", "finding estimated"],
+        "readings_sha256": hashlib.sha256(b"aa\nbb").hexdigest(),
+    }
+
+
+def test_the_digest_of_spans_depends_on_each_and_on_their_order() -> None:
+    found = {
+        as_data(in_two_spans(digests))["usage"]["readings_sha256"]
+        for digests in (["aa", "bb"], ["bb", "aa"], ["aa", ""], ["", "aa"], ["aab", "b"])
+    }
+    assert len(found) == 5
+    assert as_data(in_two_spans(["", ""]))["usage"]["readings_sha256"] == ""
+
+
+def test_seller_and_scheme_are_those_of_the_last_day() -> None:
+    change = date(2024, 7, 15)
+    first = a_contract(valid_to=change)
+    second = a_prosumer(valid_from=change)
+    (invoice,) = settled(a_point(first, second), [a_step(JULY)], Flow(1000)).invoices
+    data = as_data(invoice)
+    assert data["scheme"] == "net_billing"
+    assert [part["scheme"] for part in data["parts"]] == ["plain", "net_billing"]
+
+
+@pytest.mark.parametrize("scheme", ["plain", "net_metering", "net_billing", "tenant"])
+def test_the_data_of_an_invoice_are_plain_and_the_same_each_time(scheme: str) -> None:
+    contract: Contract = a_contract() if scheme == "plain" else a_prosumer(scheme)
+    opening = (
+        Opening(deposit=((Month(2024, 5), 500, 400),)) if scheme == "net_billing" else Opening()
+    )
+    point = a_point(contract, opening=opening)
+    texts = set()
+    for _ in range(2):
+        (invoice,) = settled(point, [a_step(JULY)], Flow(90_123, 10_321)).invoices
+        data = as_data(invoice)
+        assert as_data(invoice) == data
+        text = json.dumps(data, sort_keys=True)
+        assert json.loads(text) == data
+        texts.add(text)
+    assert len(texts) == 1
+
+
+def test_zones_are_printed_in_their_order_with_those_that_used_nothing() -> None:
+    contract = a_contract(tariff_group="G12", unit_prices_pln_per_kwh=prices(day="1", night="1"))
+    data = as_data(one_invoice(contract, JULY, Flow({"night": 1000}), law({})))
+    assert list(data["parts"][0]["zones"]) == ["day", "night"]
+    assert data["parts"][0]["zones"]["day"]["billed_wh"] == 0
+    assert [line["zone"] for line in data["lines"][:2]] == ["day", "night"]

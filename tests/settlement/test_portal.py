@@ -34,7 +34,7 @@ VOID = {"meta", "link", "input", "br"}
 
 @pytest.fixture
 def office(empty_office: Office) -> Office:
-    close.put_point(empty_office.store, PPE, points.decode(a_point()), NOW_S)
+    close.put_point(empty_office.store, empty_office.law, PPE, points.decode(a_point()), NOW_S)
     return empty_office
 
 
@@ -150,7 +150,7 @@ def test_an_invoice_shows_every_line_and_every_row_of_the_summary(
     client: Client, office: Office
 ) -> None:
     stored(office, A_DAY)
-    invoice, _ = close.issue(office.store, office.tables, PPE, A_DAY, NOW_S)
+    invoice, _ = close.issue(office.store, office.law, PPE, A_DAY, NOW_S)
     page = outline(client, PAGE)
     assert invoice.number in page.text
     assert "14 października 2024 – 14 października 2024" in page.text

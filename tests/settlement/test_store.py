@@ -14,13 +14,12 @@ from settlement.store import (
     Store,
     StoreBusy,
     inbox,
-    invoices,
     readings,
     schema_steps,
     statements,
 )
 from settlement.store.readings import Reading, frame_order
-from tests.support.settlement import METER_ID, PPE
+from tests.support.settlement import METER_ID
 
 READING = Reading(900, 900, 100, 0, 1100)
 
@@ -161,17 +160,6 @@ def test_only_intervals_wholly_inside_are_found(tmp_path: Path) -> None:
         everything = readings.intervals(connection, METER_ID, "1.8.0", 0, 2700)
     assert [each.start_s for each in inside] == [900]
     assert [each.start_s for each in everything] == [0, 900, 1800]
-    store.close()
-
-
-@pytest.mark.parametrize("change", ["UPDATE invoices SET body = x''", "DELETE FROM invoices"])
-def test_an_issued_invoice_cannot_be_changed_or_removed(tmp_path: Path, change: str) -> None:
-    store = Store(tmp_path / "s.db")
-    with store.writing() as connection:
-        stored = invoices.add(connection, PPE, "2024-07-01", "2024-08-01", 1, 0, b"{}")
-    assert stored.number == "FV-2024-07-000001"
-    with pytest.raises(sqlite3.IntegrityError, match="never"), store.writing() as connection:
-        connection.execute(change)
     store.close()
 
 

@@ -9,15 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from settlement.rules.errors import BadNumber
+from settlement.rules.policies import KWH_ROUNDINGS
 from settlement.rules.units import (
     NUMBER_DIGITS_MAX,
     amount_gr,
+    billed_wh,
     divide_half_up,
-    kwh_from_wh,
+    kwh,
     parse_number,
     price_text,
     ratio,
+    split,
     vat_gr,
+    whole_kwh,
 )
 
 
@@ -28,9 +32,112 @@ def test_a_half_goes_away_from_zero(halves: int, rounded: int) -> None:
     assert divide_half_up(halves, 2) == rounded
 
 
-@pytest.mark.parametrize(("energy_wh", "kwh"), [(0, 0), (499, 0), (500, 1), (1499, 1), (1500, 2)])
-def test_whole_kwh_are_rounded_half_up(energy_wh: int, kwh: int) -> None:
-    assert kwh_from_wh(energy_wh) == kwh
+@pytest.mark.parametrize(("energy_wh", "whole"), [(0, 0), (499, 0), (500, 1), (1499, 1), (1500, 2)])
+def test_whole_kwh_are_rounded_half_up(energy_wh: int, whole: int) -> None:
+    assert whole_kwh(energy_wh) == whole
+
+
+@pytest.mark.parametrize(
+    ("energy_wh", "remainder_wh", "rounding", "billed"),
+    [
+        (1499, 0, "half_up", (1000, 499)),
+        (1500, 0, "half_up", (2000, -500)),
+        (1499, 1, "half_up", (2000, -500)),
+        (1500, -1, "half_up", (1000, 499)),
+        (0, -500, "half_up", (0, -500)),
+        (0, 499, "half_up", (0, 499)),
+        (1, 499, "half_up", (1000, -500)),
+        (1499, 1, "carry", (2000, -500)),
+        (1500, -1, "carry", (1000, 499)),
+        (1999, 0, "down", (1000, 999)),
+        (1999, 1, "down", (2000, 0)),
+        (2000, 999, "down", (2000, 999)),
+        (1999, 0, "exact", (1999, 0)),
+    ],
+)
+def test_billed_energy_follows_its_policy_and_counts_what_was_left_over(
+    energy_wh: int, remainder_wh: int, rounding: str, billed: tuple[int, int]
+) -> None:
+    assert billed_wh(energy_wh, remainder_wh, rounding) == billed
+
+
+@given(st.lists(st.integers(0, 10**7), max_size=30), st.sampled_from(KWH_ROUNDINGS))
+def test_the_billed_parts_and_the_last_remainder_are_all_the_energy(
+    energies_wh: list[int], rounding: str
+) -> None:
+    billed_together, rest_wh = 0, 0
+    for energy_wh in energies_wh:
+        billed, rest_wh = billed_wh(energy_wh, rest_wh, rounding)
+        assert billed >= 0
+        assert rounding == "exact" or billed % 1000 == 0
+        billed_together += billed
+    assert billed_together + rest_wh == sum(energies_wh)
+    assert (
+        rest_wh
+        in {
+            "half_up": range(-500, 500),
+            "carry": range(-500, 500),
+            "down": range(1000),
+            "exact": range(1),
+        }[rounding]
+    )
+
+
+@pytest.mark.parametrize(
+    ("energy_wh", "written"),
+    [(0, "0"), (1000, "1"), (1226_000, "1226"), (1, "0.001"), (50, "0.050")],
+)
+def test_energy_is_written_as_whole_kwh_or_with_three_decimals(
+    energy_wh: int, written: str
+) -> None:
+    assert str(kwh(energy_wh)) == written
+
+
+@pytest.mark.parametrize(
+    ("whole", "weights", "parts"),
+    [
+        (10, [1, 1], [5, 5]),
+        (3, [1, 1], [2, 1]),
+        (2, [1, 1, 1], [1, 1, 0]),
+        (100, [1, 2, 4], [14, 29, 57]),
+        (7, [0, 3, 0], [0, 7, 0]),
+        (0, [1, 2], [0, 0]),
+        (5, [0, 0], [0, 0]),
+        (5, [], []),
+        (1, [1, 9], [0, 1]),
+    ],
+)
+def test_a_whole_is_split_by_largest_remainder_and_earlier_parts_win_ties(
+    whole: int, weights: list[int], parts: list[int]
+) -> None:
+    assert split(whole, weights) == parts
+
+
+@given(
+    st.integers(0, 10**9),
+    st.lists(st.integers(0, 10**9), min_size=1, max_size=12).filter(lambda each: sum(each) > 0),
+)
+def test_the_parts_of_a_split_sum_to_the_whole_and_are_less_than_one_off(
+    whole: int, weights: list[int]
+) -> None:
+    parts = split(whole, weights)
+    assert sum(parts) == whole
+    for part, weight in zip(parts, weights, strict=True):
+        assert abs(part * sum(weights) - whole * weight) < sum(weights)
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=12), st.data())
+def test_no_part_of_a_split_is_more_than_its_weight_when_the_whole_is_not(
+    weights: list[int], data: st.DataObject
+) -> None:
+    whole = data.draw(st.integers(0, sum(weights)))
+    assert all(part <= weight for part, weight in zip(split(whole, weights), weights, strict=True))
+
+
+def test_a_split_of_less_than_nothing_is_a_fault_of_the_program() -> None:
+    for whole, weights in ((-1, [1]), (1, [2, -1])):
+        with pytest.raises(AssertionError):
+            split(whole, weights)
 
 
 def test_the_amount_of_a_line_is_rounded_once() -> None:
@@ -44,6 +151,7 @@ def test_vat_is_taken_from_the_rounded_net_amount() -> None:
     assert vat_gr(50500, Decimal(23)) == 11615
     assert vat_gr(50, Decimal(23)) == 12  # 11.5
     assert vat_gr(-50, Decimal(23)) == -12
+    assert vat_gr(10, Decimal("5.5")) == 1  # 0.55
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**7))
@@ -60,15 +168,17 @@ def test_rounding_is_never_more_than_half_a_unit_off(numerator: int, denominator
     assert abs(2 * (rounded * denominator - numerator)) <= denominator
 
 
-@given(st.lists(st.integers(0, 10**6), max_size=50))
-def test_billing_whole_kwh_moves_at_most_half_a_kwh(energies_wh: list[int]) -> None:
-    total_wh = sum(energies_wh)
-    assert abs(kwh_from_wh(total_wh) * 1000 - total_wh) <= 500
+@given(st.integers(-(10**12), 10**12), st.integers(1, 10**6))
+def test_a_negative_number_is_rounded_like_its_mirror_image(
+    numerator: int, denominator: int
+) -> None:
+    assert divide_half_up(-numerator, denominator) == -divide_half_up(numerator, denominator)
 
 
 def test_a_ratio_keeps_the_places_asked_for() -> None:
     assert ratio(7, 31, 4) == Decimal("0.2258")
     assert ratio(1, 8, 2) == Decimal("0.13")
+    assert str(ratio(1, 2, 4)) == "0.5000"
 
 
 def test_a_price_is_printed_with_five_decimals() -> None:
@@ -76,7 +186,7 @@ def test_a_price_is_printed_with_five_decimals() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "-1", "+1", "1,5", "1e3", "NaN", " 1", "01", ".5", "1.", "٣", "0.5 "]
+    "text", ["", "-1", "+1", "1,5", "1e3", "NaN", " 1", "01", ".5", "1.", "٣", "0.5 ", "1\n"]
 )
 def test_a_number_that_is_not_plain_is_refused(text: str) -> None:
     with pytest.raises(BadNumber):

@@ -10,13 +10,14 @@ from typing import Any
 
 from litestar.testing import TestClient
 
-from settlement import points, tables
+from settlement import laws, points
 from settlement.api import Office
 from settlement.config import Secret
 from settlement.rules.contract import Contract, check_digit
 from settlement.rules.periods import Period
+from settlement.rules.policies import DEFAULTS
 from settlement.rules.rates import Row
-from settlement.rules.validation import Interval, Usage
+from settlement.rules.validation import Interval
 from settlement.store import Store
 from wire import batch
 
@@ -43,24 +44,31 @@ def a_contract(**changes: Any) -> Contract:
     """A capped three-phase G11 household of TAURON, read monthly."""
     fields: dict[str, Any] = {
         "operator": "tauron",
+        "seller": "tauron",
         "tariff_group": "G11",
         "scheme": "plain",
         "phases": 3,
         "readout_months": 1,
         "annual_kwh": 2400,
-        "unit_price_pln_per_kwh": Decimal("0.64900"),
+        "unit_prices_pln_per_kwh": {"all_day": Decimal("0.64900")},
+        "price_list": None,
+        "frozen_prices_pln_per_kwh": {},
         "trade_fee_pln_per_month": Decimal("0.00"),
+        "customer": "household",
         "cap_entitled": True,
+        "cap_limit": "standard",
         "partial_month": "full_month",
+        "connection_power_w": None,
+        "installed_power_w": None,
+        "prosumer_since": None,
+        "rce_from": None,
+        "night_reference_kwh": None,
+        "payout_bank_number": None,
+        "policies": DEFAULTS,
         "valid_from": date(2024, 1, 1),
         "valid_to": None,
     }
     return Contract(**(fields | changes))
-
-
-def a_usage(energy_wh: int) -> Usage:
-    """Energy whose intervals are of no interest."""
-    return Usage(energy_wh, intervals=0, quality=(), readings_sha256="")
 
 
 def a_row(**changes: Any) -> Row:
@@ -86,21 +94,47 @@ def quarters(period: Period, energy_wh: int = 100, quality: int = 0) -> list[Int
     ]
 
 
-def a_point(meters: Sequence[tuple[str, int, int | None]] = ((METER_ID, 0, None),)) -> bytes:
-    """The JSON of a metering point with these meters."""
-    return points.encode(
-        points.PointForm(
-            points.ContractForm(
-                tariff_group="G11",
-                phases=3,
-                readout_months=1,
-                annual_kwh=2400,
-                unit_price_pln_per_kwh="0.64900",
-                valid_from=date(2024, 1, 1),
-            ),
-            [points.MeterForm(*meter) for meter in meters],
-        )
+Meters = Sequence[tuple[str, int, int | None]]
+
+
+def a_form(**changes: Any) -> points.ContractForm:
+    """The written form of a contract like `a_contract`, open since 2024."""
+    fields: dict[str, Any] = {
+        "tariff_group": "G11",
+        "phases": 3,
+        "readout_months": 1,
+        "annual_kwh": 2400,
+        "unit_price_pln_per_kwh": "0.64900",
+        "valid_from": date(2024, 1, 1),
+    }
+    return points.ContractForm(**(fields | changes))
+
+
+def a_prosumer(**changes: Any) -> points.ContractForm:
+    """A prosumer of net-billing since before July 2024, who keeps RCEm."""
+    fields: dict[str, Any] = {
+        "scheme": "net_billing",
+        "installed_power_w": 5000,
+        "prosumer_since": date(2023, 1, 1),
+    }
+    return a_form(**(fields | changes))
+
+
+def a_point_form(
+    *contracts: points.ContractForm, meters: Meters = ((METER_ID, 0, None),), **changes: Any
+) -> points.PointForm:
+    """A metering point with these contracts (one plain household without any) and meters."""
+    return points.PointForm(
+        meters=[points.MeterForm(*meter) for meter in meters],
+        contracts=list(contracts) or [a_form()],
+        **changes,
     )
+
+
+def a_point(meters: Meters = ((METER_ID, 0, None),)) -> bytes:
+    """The JSON of a plain household's point with these meters."""
+    form = points.PointForm([points.MeterForm(*meter) for meter in meters], contract=a_form())
+    return points.encode(form)
 
 
 def a_profile(start_s: int = A_DAY.start_s, **changes: Any) -> batch.Profile:
@@ -148,7 +182,7 @@ def a_key(body: bytes, first_id: int = 1) -> str:
 
 def an_office(folder: Path) -> Office:
     """An office with an empty database and a clock that stands still."""
-    return Office(Store(folder / "settlement.db"), tables.load(), Secret(TOKEN), lambda: NOW_S)
+    return Office(Store(folder / "settlement.db"), laws.shipped(), Secret(TOKEN), lambda: NOW_S)
 
 
 def send(client: TestClient[Any], body: bytes, **headers: str) -> Any:

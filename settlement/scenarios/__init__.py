@@ -1,0 +1,1 @@
+"""Scenario folders: what is given in files, settled by the rules, as what then comes of it."""

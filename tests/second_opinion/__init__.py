@@ -1,0 +1,1 @@
+"""A second opinion on settlement: told again from the domain alone, sharing no code with it."""
