@@ -239,5 +239,4 @@ def _left(book: Book, span: Span, law: Law, known_on: date) -> Book:
 
 def is_fed_in_first(contract: Contract) -> bool:
     """Whether a month's export already pays in its own month (policy deposit_booking)."""
-    in_deposit = contract.scheme in (NET_BILLING, TENANT)
-    return in_deposit and contract.policies.deposit_booking == "same_month"
+    return contract.policies.deposit_booking == "same_month"
