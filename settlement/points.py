@@ -20,7 +20,6 @@ from settlement.rules.contract import (
     Assignment,
     Contract,
     check_assignments,
-    check_contract,
     check_contracts,
 )
 from settlement.rules.errors import BadContract
@@ -78,10 +77,10 @@ class ContractForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     policies: dict[str, str] = {}
 
     def contract(self) -> Contract:
-        """The contract, checked. Raises Refused."""
+        """The contract, for check_contracts to check. Raises BadContract, BadNumber, BadPeriod."""
         entitled = self.customer in ENTITLED if self.cap_entitled is None else self.cap_entitled
         fee = self.trade_fee_pln_per_month
-        contract = Contract(
+        return Contract(
             operator=self.operator,
             seller=self.seller,
             tariff_group=self.tariff_group,
@@ -107,8 +106,6 @@ class ContractForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             valid_from=self.valid_from,
             valid_to=self.valid_to,
         )
-        check_contract(contract)
-        return contract
 
     def _unit_prices(self) -> dict[str, Decimal]:
         if self.unit_price_pln_per_kwh is None:

@@ -52,7 +52,7 @@ def take(lots: Lots, wanted: int) -> tuple[Lots, tuple[Part, ...]]:
     for lot in lots:
         amount = min(lot.open, wanted)
         wanted -= amount
-        after.append(replace(lot, open=lot.open - amount))
+        after.append(replace(lot, open=lot.open - amount) if amount else lot)
         if amount:
             parts.append(Part(lot.month, amount))
     return tuple(after), tuple(parts)

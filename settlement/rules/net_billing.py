@@ -151,7 +151,10 @@ def use(deposit: Deposit, month: Month, gross_energy_gr: int) -> Used:
     live = [each for each in deposit.lots if not each.closed]
     assert all(month <= each.worth.last for each in live), "the month before is not closed"
     taken, parts = lots.take(tuple(each.lot for each in deposit.lots), gross_energy_gr)
-    after = tuple(replace(each, lot=lot) for each, lot in zip(deposit.lots, taken, strict=True))
+    after = tuple(
+        each if lot is each.lot else replace(each, lot=lot)
+        for each, lot in zip(deposit.lots, taken, strict=True)
+    )
     moved, entries = _move(deposit, after, month)
     return Used(moved, sum(part.amount for part in parts), entries)
 
@@ -190,6 +193,8 @@ def _revalued(each: DepositLot, worth: Worth) -> DepositLot:
 
     A lot that has ended ends anew, so that its refund is that of the new value.
     """
+    if worth is each.worth:
+        return each
     amount_gr = worth.amount_gr
     left = Lot(worth.month, amount_gr, max(0, amount_gr - each.used_gr))
     again = DepositLot(left, worth, each.original_gr)
@@ -216,12 +221,14 @@ def _move(
     """The deposit with these lots, and the entries that lead there from what it had."""
     months = [each.lot.month for each in after]
     assert months == sorted(set(months)), "a month is fed in whole before it is booked, in order"
+    before = {each.lot.month: each for each in deposit.lots}
+    moved = {each.lot.month: each for each in after if before.get(each.lot.month) is not each}
     return replace(deposit, lots=after), movements(
         DEPOSIT,
         month,
-        before={each.lot.month: each.sums_gr for each in deposit.lots},
-        after={each.lot.month: each.sums_gr for each in after},
-        notes={each.lot.month: each.worth.explained for each in after},
+        before={lot: before[lot].sums_gr for lot in moved if lot in before},
+        after={lot: each.sums_gr for lot, each in moved.items()},
+        notes={lot: each.worth.explained for lot, each in moved.items()},
     )
 
 

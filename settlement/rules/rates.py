@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -125,11 +126,16 @@ class Tables:
         ]
 
     def _rows(self, table: str, key: str, period: Period, annual_kwh: int) -> list[Row]:
-        return [
-            row
-            for row in self._histories.get((table, key), [])
-            if row.valid_from < period.end and row.ends > period.start and _in_band(row, annual_kwh)
-        ]
+        """Rows of the band that hold on a day of the period, in order of time."""
+        history = self._histories.get((table, key), [])
+        end = bisect_left(history, period.end, key=lambda row: row.valid_from)
+        found: list[Row] = []
+        for row in reversed(history[:end]):
+            if row.ends <= period.start:
+                break  # rows of a key follow one another: those before end earlier still
+            if _in_band(row, annual_kwh):
+                found.append(row)
+        return found[::-1]
 
     def _missing(self, table: str, key: str, period: Period) -> str:
         text = (

@@ -115,7 +115,7 @@ class _Walk:
         self._totals = totals
         self._book, self._entered = book, len(book.entries)
         self._uses = tuple(_use_of(span, totals[span.period]) for span in self.spans)
-        self._annual_kwh = _annual_kwh([*uses, *self._uses], step.period.end)
+        self._year = (*uses, *self._uses)
         self._remainders_wh = dict(book.remainders_wh)
         self._parts: list[Part] = []
         self._returned: list[Returned] = []
@@ -163,14 +163,10 @@ class _Walk:
         is_whole = last.period.end.day == 1 or schemes.ends_scheme(
             last, self._following(last.contract)
         )
-        if not schemes.is_fed_in_first(span.contract) or not is_whole:
+        # Where contracts of one scheme follow each other, the month is booked as the last one says.
+        alike = [each for each in of_month if each.contract.scheme == span.contract.scheme]
+        if not schemes.is_fed_in_first(alike[-1].contract) or not is_whole:
             return None
-        alike = [
-            each
-            for each in of_month
-            if each.contract.scheme == span.contract.scheme
-            and schemes.is_fed_in_first(each.contract)
-        ]
         return [self._totals[each.period] for each in alike] if span == alike[0] else []
 
     def _part(self, span: Span, totals: Totals, needs: Needs) -> Part:
@@ -185,7 +181,7 @@ class _Walk:
             moved_wh=self._rounded(contract, "moved", needs.moved_wh),
             months=fixed_months(span.period, contract.partial_month, self._step.period.start),
             started_months=Decimal(started_months(span.period, self._step.period.start)),
-            annual_kwh=self._annual_kwh if contract.annual_kwh is None else contract.annual_kwh,
+            annual_kwh=self._annual_kwh(contract),
             limit_used_wh=self._book.taken_wh(window),
             night_before_wh=self._night_before_wh(contract),
         )
@@ -198,6 +194,12 @@ class _Walk:
     def _night_before_wh(self, contract: Contract) -> int:
         alike = (part for part in self._parts if part.span.contract == contract)
         return sum(part.billed_wh.get(REFERENCE_ZONE, 0) for part in alike)
+
+    def _annual_kwh(self, contract: Contract) -> int:
+        """Yearly use as the contract says, else of the year that ends with the invoice."""
+        if contract.annual_kwh is not None:
+            return contract.annual_kwh
+        return _annual_kwh(self._year, self._step.period.end)
 
     def _rounded(
         self, contract: Contract, kind: str, energy_wh: Mapping[str, int]

@@ -225,4 +225,4 @@ def corrected(worth: Worth, rcem: Rcem, known_on: date) -> Worth:
         return worth
     newest = rcem.version(worth.month, known_on)
     assert newest.published_on >= worth.version.published_on, "what is known is not forgotten"
-    return replace(worth, version=newest)
+    return worth if newest == worth.version else replace(worth, version=newest)

@@ -1,6 +1,6 @@
 """Puts a random household before the engine, and tells what it says as naive.settle() tells it.
 
-The months become calendar-month steps, the made-up rates become tables. Nothing is computed here
+Its invoices become steps, its made-up rates tables. Nothing is computed here
 but the market value of an hour, which is what the first half of settling would hand over.
 """
 
@@ -13,7 +13,8 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
-from settlement.rules.account import Account, settle
+from settlement.rules import account
+from settlement.rules.account import Account
 from settlement.rules.contract import Contract, check_contracts
 from settlement.rules.invoice import Invoice, Line
 from settlement.rules.ledger import BOOKED, DEPOSIT, PAID_OUT, REBATE, REVALUED
@@ -27,9 +28,9 @@ from settlement.rules.totals import Totals
 from settlement.tables.zones import load_schedules
 from tests.second_opinion.naive_contract import facts_on
 from tests.second_opinion.naive_numbers import month_of
+from tests.support.a_contract import BANK_NUMBER, a_contract
+from tests.support.a_point import PPE
 
-PPE = "590322400000000010"
-BANK_NUMBER = "61109010140000071219812874"
 SOURCE = "made up"
 EARLIEST = date(2020, 1, 1)
 # Where a month has no such rate, and nothing may ask for it: it would show in every amount.
@@ -133,7 +134,7 @@ def law_of(household: dict[str, Any], rates: dict[str, Any], rcem: dict[str, Any
 
 def contracts_of(household: dict[str, Any]) -> tuple[Contract, ...]:
     """A contract for each time between two changes."""
-    first = household["months"][0]["parts"][0]["from"]
+    first = household["invoices"][0]["parts"][0]["from"]
     starts = [first, *(change["from"] for change in household["changes"])]
     if household["ends"] is not None:
         starts = [start for start in starts if start < household["ends"]]
@@ -148,27 +149,21 @@ def contracts_of(household: dict[str, Any]) -> tuple[Contract, ...]:
 
 def _contract(facts: dict[str, Any], start: str, end: str | None) -> Contract:
     since, rce_from = facts["prosumer_since"], facts["rce_from"]
-    return Contract(
-        operator="tauron",
+    return a_contract(
         seller=facts["seller"],
         tariff_group=facts["group"],
         scheme=facts["scheme"],
         phases=facts["phases"],
-        readout_months=1,
         annual_kwh=facts["annual_kwh"],
         unit_prices_pln_per_kwh=_decimals(facts["prices"]),
-        price_list=None,
         frozen_prices_pln_per_kwh=_decimals(facts["frozen_prices"] or {}),
         trade_fee_pln_per_month=Decimal(facts["trade_fee"]),
-        customer="household",
         cap_entitled=facts["cap_entitled"],
         cap_limit=facts["cap_limit"],
         partial_month=facts["partial_month"],
         installed_power_w=facts["installed_power_w"],
         prosumer_since=since and date.fromisoformat(since),
         rce_from=rce_from and _month(rce_from),
-        night_reference_kwh=None,
-        connection_power_w=None,
         payout_bank_number=BANK_NUMBER if facts["scheme"] == "tenant" else None,
         policies=policies_of(facts["policies"]),
         valid_from=date.fromisoformat(start),
@@ -184,8 +179,8 @@ def totals_of(household: dict[str, Any]) -> dict[Period, Totals]:
     """The energy of each part of a month, with its value by the prices of its hours."""
     clamp = policies_of(household["policies"]).rce_clamp
     every = {}
-    for part in (part for metered in household["months"] for part in metered["parts"]):
-        period = Period(date.fromisoformat(part["from"]), date.fromisoformat(part["until"]))
+    for part in (part for metered in household["invoices"] for part in metered["parts"]):
+        period = _period(part["from"], part["until"])
         every[period] = Totals(
             span=period,
             import_wh=part["import_wh"],
@@ -210,40 +205,37 @@ def _value(start_s: int, hours: Sequence[Any], clamp: str) -> int:
     )
 
 
-class Engine:
-    """A household as the engine sees it, to be settled with the knowledge of different days."""
-
-    def __init__(self, household: dict[str, Any], rates: dict[str, Any], rcem: Any) -> None:
-        self._law = law_of(household, rates, rcem)
-        self._point = Point(PPE, contracts_of(household), rebate_gr=household["rebate_gr"])
-        self._totals = totals_of(household)
-        self._periods = [
-            Period(
-                date.fromisoformat(metered["parts"][0]["from"]),
-                date.fromisoformat(metered["parts"][-1]["until"]),
-            )
-            for metered in household["months"]
-        ]
-
-    def settle(self, known: Sequence[str]) -> Account:
-        """The first months, one for each day in `known`, which says when it was settled."""
-        days = [date.fromisoformat(day) for day in known]
-        steps = [Step(period, day) for period, day in zip(self._periods, days, strict=False)]
-        return settle(self._point, steps, self._totals, self._law)
+def settle(
+    household: dict[str, Any], rates: dict[str, Any], rcem: dict[str, Any], known: Sequence[str]
+) -> Account:
+    """The first invoices, one for each day in `known`, which says when it was settled."""
+    steps = [
+        Step(
+            _period(metered["parts"][0]["from"], metered["parts"][-1]["until"]),
+            date.fromisoformat(day),
+        )
+        for metered, day in zip(household["invoices"], known, strict=False)
+    ]
+    point = Point(PPE, contracts_of(household), rebate_gr=household["rebate_gr"])
+    return account.settle(point, steps, totals_of(household), law_of(household, rates, rcem))
 
 
-def results_of(account: Account) -> list[dict[str, Any]]:
-    """What naive.settle() tells of each month, but for `sums_of`."""
+def _period(start: str, end: str) -> Period:
+    return Period(date.fromisoformat(start), date.fromisoformat(end))
+
+
+def results_of(found: Account) -> list[dict[str, Any]]:
+    """What naive.settle() tells of each invoice, but for `sums_of`."""
     return [
         _result(invoice) | {"returned_gr": returned_gr}
-        for invoice, returned_gr in zip(account.invoices, _returned(account), strict=True)
+        for invoice, returned_gr in zip(found.invoices, _returned(found), strict=True)
     ]
 
 
-def sums_of(account: Account) -> dict[str, int]:
-    """Sums over all months of what no invoice tells."""
+def sums_of(found: Account) -> dict[str, int]:
+    """Sums over all invoices of what no invoice tells."""
     came: Counter[tuple[str, str]] = Counter()
-    for entry in account.entries:
+    for entry in found.entries:
         came[entry.account, entry.kind] += entry.amount
     return {
         "booked_gr": came[DEPOSIT, BOOKED],
@@ -254,16 +246,12 @@ def sums_of(account: Account) -> dict[str, int]:
 
 def _result(invoice: Invoice) -> dict[str, Any]:
     deposit, storage = invoice.deposit, invoice.storage
-    billed_wh: Counter[str] = Counter()
-    for part in invoice.parts:
-        billed_wh.update(part.billed_wh)
     return {
         "month": str(Month.of(invoice.period.start)),
         "lines": [_line(line) for line in invoice.lines],
         "deposit_used_gr": deposit.used_gr,
         "rebate_used_gr": invoice.rebate_used_gr,
         "to_pay_gr": invoice.to_pay_gr,
-        "billed_wh": dict(billed_wh),
         "storage_open_wh": storage.open_wh if storage else 0,
         "deposit_open_gr": deposit.open_gr,
         "refunded_gr": deposit.refunded_gr,
@@ -286,11 +274,11 @@ def _line(line: Line) -> tuple[str, str, Decimal, Decimal, int, int, int]:
     )
 
 
-def _returned(account: Account) -> list[int]:
+def _returned(found: Account) -> list[int]:
     """What the corrections of earlier invoices ask for on top, by the step that brought them."""
-    latest = [invoice.to_pay_gr for invoice in account.invoices]
+    latest = [invoice.to_pay_gr for invoice in found.invoices]
     asked_gr = [0] * len(latest)
-    for each in account.returns:
+    for each in found.returns:
         asked_gr[each.at] += each.invoice.to_pay_gr - latest[each.place]
         latest[each.place] = each.invoice.to_pay_gr
     return asked_gr

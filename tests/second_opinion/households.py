@@ -58,7 +58,7 @@ def random_household(seed: int) -> tuple[Household, Rates, Rcem]:
     months = [plus(first, count) for count in range(MONTHS)]
     zones = ZONES[group := rng.choice(list(ZONES))]
     rates = random_rates(rng, months, zones)
-    household = {
+    household: Household = {
         "group": group,
         "phases": rng.choice([1, 3]),
         "annual_kwh": rng.choice([None, rng.randrange(6000)]),
@@ -71,14 +71,13 @@ def random_household(seed: int) -> tuple[Household, Rates, Rcem]:
         name: rng.choice(values) for name, values in POLICIES.items() if rng.random() < 0.3
     }
     household["changes"] = random_changes(rng, household, months, rates)
-    household["ends"] = random_day(rng, rng.choice(months[6:])) if rng.random() < 0.1 else None
+    household["ends"] = random_day(rng, rng.choice(months[6:])) if rng.random() < 0.15 else None
     # What it takes and what it feeds in: some use up all they feed in, some let most run out.
     sizes = rng.choice([0.02, 0.3, 1.0, 1.0, 3.0, 200.0]), rng.choice([0.2, 1.0, 1.0, 5.0, 50.0])
     sizes = sizes[0], sizes[0] * sizes[1]
-    household["months"] = [
-        random_month(rng, household, month, zones, sizes)
-        for month in months
-        if household["ends"] is None or f"{text_of(month)}-01" < household["ends"]
+    household["invoices"] = [
+        random_invoice(rng, household, of_invoice, zones, sizes)
+        for of_invoice in invoiced_together(rng, household, months)
     ]
     return household, rates, random_rcem(rng, months)
 
@@ -124,7 +123,7 @@ def random_changes(
     changing = rng.sample(months[1:], 3)
     if rng.random() < 0.15:
         changes.append({"from": random_day(rng, changing[0])} | money_of(rng, zones, rates))
-    if rng.random() < 0.1:
+    if rng.random() < 0.15:
         day = f"{text_of(changing[1])}-01"
         changes.append({"from": day, "seller": "the second"} | money_of(rng, zones, rates))
     day = random_day(rng, changing[2])
@@ -135,7 +134,7 @@ def random_changes(
         "tenant": ["plain", "net_billing"],
     }[household["scheme"]]
     if moves and rng.random() < (0.4 if household["scheme"] == "net_metering" else 0.15):
-        change = {"from": day, "scheme": rng.choice(moves)}
+        change: Household = {"from": day, "scheme": rng.choice(moves)}
         if household["scheme"] == "plain":
             change |= {"prosumer_since": day, "installed_power_w": 5_000}
         changes.append(change)
@@ -159,11 +158,11 @@ def money_of(rng: Random, zones: tuple[str, ...], rates: Rates) -> Household:
 
 def cap_and_rebate_of(rng: Random, first: Month) -> Household:
     """What the price protection grants, and a rebate for customers of 2023."""
-    rebated = first < (2024, 1) and rng.random() < 0.4
+    rebated = first < (2024, 1) and rng.random() < 0.6
     return {
         "cap_entitled": rng.random() < 0.85,
         "cap_limit": rng.choice(["standard", "disability", "large_family"]),
-        "rebate_gr": rng.choice([1, 12_345, 24_864, 500_000]) if rebated else 0,
+        "rebate_gr": rng.choice([1, 12_345, 24_864, 500_000, 2_000_000]) if rebated else 0,
     }
 
 
@@ -241,29 +240,61 @@ def random_protection(rng: Random) -> dict[str, dict[str, Any]]:
     return found
 
 
-def random_month(
+def invoiced_together(rng: Random, household: Household, months: list[Month]) -> list[list[Month]]:
+    """The months up to the end, one by one or some of them two by two, never of two sellers.
+
+    Only of prosumers, whose parts end with the month whether anything changes or not.
+    """
+    schemes = [household["scheme"], *(each.get("scheme") for each in household["changes"])]
+    is_paired = "plain" not in schemes and rng.random() < 0.3
+    cuts = [each["from"] for each in household["changes"] if "seller" in each]
+    together: list[list[Month]] = []
+    for month in months:
+        first = f"{text_of(month)}-01"
+        if household["ends"] is not None and first >= household["ends"]:
+            break
+        begins = not is_paired or not together or len(together[-1]) == 2 or first in cuts
+        if begins or rng.random() < 0.3:
+            together.append([])
+        together[-1].append(month)
+    return together
+
+
+def random_invoice(
+    rng: Random,
+    household: Household,
+    months: list[Month],
+    zones: tuple[str, ...],
+    sizes: tuple[float, float],
+) -> dict[str, Any]:
+    """The parts of an invoice, and the day on which it is made."""
+    days_known = [11, 11, 12, 15, 20, 28]
+    if is_invoiced_early(household):
+        days_known += [1, 5, 10]
+    return {
+        "known_on": f"{text_of(plus(months[-1], 1))}-{rng.choice(days_known):02}",
+        "parts": [
+            part for month in months for part in random_parts(rng, household, month, zones, sizes)
+        ],
+    }
+
+
+def random_parts(
     rng: Random,
     household: Household,
     month: Month,
     zones: tuple[str, ...],
     sizes: tuple[float, float],
-) -> dict[str, Any]:
-    """One month and the day on which its invoice is made; two parts where something changes."""
-    text, following = text_of(month), text_of(plus(month, 1))
-    days = {change["from"] for change in household["changes"]} | {f"{text}-01"}
-    end = min(household["ends"] or f"{following}-01", f"{following}-01")
-    starts = sorted(day for day in days if f"{text}-01" <= day < end)
-    days_known = [11, 11, 12, 15, 20, 28]
-    if is_invoiced_early(household):
-        days_known += [1, 5, 10]
-    return {
-        "month": text,
-        "known_on": f"{following}-{rng.choice(days_known):02}",
-        "parts": [
-            {"from": start, "until": until} | random_energy(rng, month, zones, sizes)
-            for start, until in pairwise([*starts, end])
-        ],
-    }
+) -> list[dict[str, Any]]:
+    """A month, cut where something changes inside of it."""
+    first, following = f"{text_of(month)}-01", f"{text_of(plus(month, 1))}-01"
+    end = min(household["ends"] or following, following)
+    days = {first} | {change["from"] for change in household["changes"]}
+    starts = sorted(day for day in days if first <= day < end)
+    return [
+        {"from": start, "until": until} | random_energy(rng, month, zones, sizes)
+        for start, until in pairwise([*starts, end])
+    ]
 
 
 def is_invoiced_early(household: Household) -> bool:

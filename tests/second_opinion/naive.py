@@ -1,4 +1,4 @@
-"""Settles a household month by month, as naively as the rules can be told; no code of settlement.
+"""Settles a household invoice by invoice, as naively as can be told; no code of settlement.
 
 A household, its rates and its RCEm are plain JSON-like dicts (households.py makes them). Amounts
 are integer grosz, energy integer Wh; prices are text in PLN, turned into Decimal; days and months
@@ -8,6 +8,7 @@ are text.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import groupby
 from typing import Any
 
 from tests.second_opinion import naive_deposit as deposit
@@ -48,20 +49,25 @@ Rates = dict[str, dict[str, Any]]
 Result = dict[str, Any]
 State = dict[str, Any]
 
+SUMS = (
+    "deposit_used_gr", "returned_gr", "rebate_paid_out_gr", "refunded_gr", "forfeited_gr",
+    "forfeited_wh", "paid_out_gr", "booked_gr", "revalued_gr",
+)  # fmt: skip
+
 
 def settle(household: Household, rates: Rates, rcem: deposit.Rcem) -> list[Result]:
-    """One result per month, as it stood when its invoice was made.
+    """One result per invoice, as it stood when it was made.
 
     Under `settle_again` every invoice is preceded by settling all earlier months with the prices
     known by then; resettled_gr is what that changed in the sum of what they ask to pay.
     """
-    months = household["months"]
+    invoices = household["invoices"]
     policies = DEFAULTS | household["policies"]
     if policies["rcem_correction"] == "post_difference" or not is_paid_by_deposit(household):
-        return run(household, rates, rcem, [metered["known_on"] for metered in months])
+        return run(household, rates, rcem, [metered["known_on"] for metered in invoices])
     results: list[Result] = []
     before: list[Result] = []
-    for count, metered in enumerate(months, start=1):
+    for count, metered in enumerate(invoices, start=1):
         again = settle_as_of(household, rates, rcem, metered["known_on"], count)
         changed = sum(new["to_pay_gr"] for new in again[:-1])
         changed -= sum(old["to_pay_gr"] for old in before)
@@ -73,12 +79,12 @@ def settle(household: Household, rates: Rates, rcem: deposit.Rcem) -> list[Resul
 def settle_as_of(
     household: Household, rates: Rates, rcem: deposit.Rcem, known_on: str, count: int
 ) -> list[Result]:
-    """The first `count` months, all settled with what was known on one day."""
+    """The first `count` invoices, all settled with what was known on one day."""
     return run(household, rates, rcem, [known_on] * count)
 
 
 def run(household: Household, rates: Rates, rcem: deposit.Rcem, known: list[str]) -> list[Result]:
-    """Folds over the months, one for each day in `known`, which says when it was settled."""
+    """Folds over the invoices, one for each day in `known`, which says when it was settled."""
     state: State = {
         "policies": DEFAULTS | household["policies"],
         "store": [],
@@ -92,45 +98,40 @@ def run(household: Household, rates: Rates, rcem: deposit.Rcem, known: list[str]
         "uses": [],
     }
     return [
-        one_month(household, rates[metered["month"]], rcem, metered, known_on, state)
-        for metered, known_on in zip(household["months"], known, strict=False)
+        one_invoice(household, rates, rcem, metered["parts"], known_on, state)
+        for metered, known_on in zip(household["invoices"], known, strict=False)
     ]
 
 
-def one_month(
+def one_invoice(
     household: Household,
-    rate: dict[str, Any],
+    rates: Rates,
     rcem: deposit.Rcem,
-    metered: dict[str, Any],
+    metered: list[dict[str, Any]],
     known_on: str,
     state: State,
 ) -> Result:
     """One invoice, in the order things happen; `state` changes in place."""
-    parts = [
-        as_settled(facts_on(household, part["from"]), part, state["policies"])
-        for part in metered["parts"]
-    ]
-    state["uses"] += [(part["from"], part["used_wh"]) for part in parts]
-    cover(parts, rate, state)
+    policies = state["policies"]
+    parts = [as_settled(facts_on(household, part["from"]), part, policies) for part in metered]
+    state["uses"] += [(part["from"], part["until"], part["used_wh"]) for part in parts]
+    annual_kwh = yearly_kwh(state["uses"], parts[-1]["until"])
     sums: Counter[str] = Counter()
-    payable: Counter[str] = Counter()
-    lines = []
-    for part in parts:
-        if part["scheme"] in DEPOSITS:
-            export = [part]
-            if state["policies"]["deposit_booking"] == "same_month":
-                # All of the month's export pays from its first day on, and comes in once.
-                later = parts[parts.index(part) :]
-                export = [each for each in later if each["scheme"] == part["scheme"]]
-                export = [] if part["fed_in"] else export
-            open_deposit(rcem, part, export, known_on, state, sums)
-        payable.update(part["payable_wh"])
-        printed = invoice_lines(household, rate, part, state)
-        lines += printed
-        energy_gr = sum(line[6] for line in printed if line[0] == "active_energy")
-        sums["deposit_used_gr"] += deposit.use(state["lots"], energy_gr)
-        close(household, rcem, part, known_on, state, sums)
-    if state["policies"]["kwh_rounding"] != "carry":
+    lines: list[Any] = []
+    for text, same in groupby(parts, key=lambda part: str(part["from"][:7])):
+        of_month, rate = list(same), rates[text]
+        cover(of_month, rate, state)
+        for part in of_month:
+            if part["scheme"] in DEPOSITS:
+                open_deposit(
+                    rcem, part, fed_in_now(part, of_month, policies), known_on, state, sums
+                )
+            printed = invoice_lines(part, rate, annual_kwh, state)
+            lines += printed
+            energy_gr = sum(line[6] for line in printed if line[0] == "active_energy")
+            sums["deposit_used_gr"] += deposit.use(state["lots"], energy_gr)
+            close(household, rcem, part, known_on, state, sums)
+    if policies["kwh_rounding"] != "carry":
         state["carried"], state["other_carried"] = {}, {}
     # What corrected prices ask back is asked for by corrections of the earlier invoices, which a
     # rebate does not lower.
@@ -139,26 +140,32 @@ def one_month(
     state["rebate_gr"] -= rebate_gr
     if how_it_ends(household, parts[-1]) == "seller" and parts[-1]["until"] >= REBATE_FROM:
         sums["rebate_paid_out_gr"], state["rebate_gr"] = state["rebate_gr"], 0
-    return {
-        "month": metered["month"],
+    return {name: sums[name] for name in SUMS} | {
+        "month": parts[0]["from"][:7],
         "lines": lines,
-        "deposit_used_gr": sums["deposit_used_gr"],
-        "returned_gr": sums["returned_gr"],
         "rebate_used_gr": rebate_gr,
-        "rebate_paid_out_gr": sums["rebate_paid_out_gr"],
         "to_pay_gr": to_pay_gr - rebate_gr,
-        "payable_wh": dict(payable),
+        "payable_wh": {
+            zone: sum(part["payable_wh"][zone] for part in parts) for zone in parts[0]["payable_wh"]
+        },
         "storage_open_wh": sum(lot["wh"] for lot in state["store"]),
         "deposit_open_gr": sum(lot["open_gr"] for lot in state["lots"]),
-        "refunded_gr": sums["refunded_gr"],
-        "forfeited_gr": sums["forfeited_gr"],
-        "forfeited_wh": sums["forfeited_wh"],
-        "paid_out_gr": sums["paid_out_gr"],
         "owed_gr": state["owed_gr"],
-        "booked_gr": sums["booked_gr"],
-        "revalued_gr": sums["revalued_gr"],
         "resettled_gr": 0,
     }
+
+
+def fed_in_now(
+    part: dict[str, Any], of_month: list[dict[str, Any]], policies: dict[str, str]
+) -> list[dict[str, Any]]:
+    """The parts whose export is noted with this one.
+
+    Where export pays in its own month, all of it comes in once, with the month's first part.
+    """
+    if policies["deposit_booking"] == "next_month":
+        return [part]
+    alike = [each for each in of_month if each["scheme"] == part["scheme"]]
+    return alike if part is alike[0] else []
 
 
 def open_deposit(
@@ -178,7 +185,6 @@ def open_deposit(
         lot = deposit.pending_of(state, month)
         lot["wh"] += sum(each["negative_wh"].values())
         lot["hours"] += each["rce"]
-        each["fed_in"] = True
     booked_late = state["policies"]["deposit_booking"] == "next_month"
     post(rcem, part, plus(month, -1) if booked_late else month, known_on, state, sums)
 
@@ -220,8 +226,16 @@ def cover(parts: list[dict[str, Any]], rate: dict[str, Any], state: State) -> No
     payable = storage.cover(
         state["store"],
         month_of(stored[0]["from"]),
-        {(i, zone): wh for i, part in enumerate(stored) for zone, wh in part["positive_wh"].items()},
-        {(i, zone): wh for i, part in enumerate(stored) for zone, wh in part["negative_wh"].items()},
+        {
+            (i, zone): wh
+            for i, part in enumerate(stored)
+            for zone, wh in part["positive_wh"].items()
+        },
+        {
+            (i, zone): wh
+            for i, part in enumerate(stored)
+            for zone, wh in part["negative_wh"].items()
+        },
         storage.ratio_of(stored[-1]["installed_power_w"]),
         state["policies"]["zone_policy"],
         rate["variable"],
@@ -257,10 +271,7 @@ def close(
 
 
 def invoice_lines(
-    household: Household,
-    rate: dict[str, Any],
-    part: dict[str, Any],
-    state: State,
+    part: dict[str, Any], rate: dict[str, Any], annual_kwh: int, state: State
 ) -> list[Any]:
     """Rounds the quantities, applies the price cap and makes the lines."""
     policies = state["policies"]
@@ -282,8 +293,7 @@ def invoice_lines(
     used_wh = state["limit_used_wh"].get(window, 0)
     energy, inside_wh = energy_parts(part, policies, rate, charged, used_wh)
     state["limit_used_wh"][window] = used_wh + inside_wh
-    annual_kwh = part["annual_kwh"]
-    if annual_kwh is None:
-        annual_kwh = yearly_kwh(state["uses"], household, part)
-    months = months_charged(part, household["partial_month"])
+    if part["annual_kwh"] is not None:
+        annual_kwh = part["annual_kwh"]
+    months = months_charged(part)
     return lines_of(part, rate, energy, charged, other_charged, months, annual_kwh)

@@ -1,13 +1,14 @@
 """What holds on a day: the facts of the contract, its end, the parts of a month, the yearly use.
 
 A household's "changes" are facts that hold from a day on ("from"), in order; "ends" is the first
-day without a contract, or None. A month is one part, or two where something changes inside of it.
+day without a contract, or None. An invoice is of one month or two; a month is one part, or two
+where something changes inside of it.
 """
 
 from __future__ import annotations
 
 from calendar import monthrange
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -62,28 +63,27 @@ def as_settled(
         "negative_wh": {zone: part[fed_in][zone] for zone in zones},
         "rce": part["rce"],
         "used_wh": sum(part["import_wh" if by_raw else "positive_wh"].values()),
-        "fed_in": False,
     }
 
 
-def yearly_kwh(
-    uses: list[tuple[str, int]], household: dict[str, Any], part: dict[str, Any]
-) -> int:
-    """Whole kWh of the parts that began in the year before the end of the part's month."""
-    last = date.fromisoformat(part["from"])
-    end = last.replace(day=monthrange(last.year, last.month)[1]) + timedelta(days=1)
-    if household["ends"] is not None:
-        end = min(end, date.fromisoformat(household["ends"]))
+def yearly_kwh(uses: list[tuple[str, str, int]], until: str) -> int:
+    """Whole kWh of the year that ends on a day; of a part it begins in, by days."""
+    end = date.fromisoformat(until)
     # There is no 29 February a year before.
     first = end.replace(year=end.year - 1, day=28 if (end.month, end.day) == (2, 29) else end.day)
-    return int(half_up(Decimal(sum(wh for start, wh in uses if start >= str(first))) / 1000))
+    used_wh = Decimal(0)
+    for part_from, part_until, wh in uses:
+        start, stop = date.fromisoformat(part_from), date.fromisoformat(part_until)
+        days = max(0, (stop - max(start, first)).days)
+        used_wh += Decimal(wh * days) / (stop - start).days
+    return int(half_up(used_wh / 1000))
 
 
-def months_charged(part: dict[str, Any], partial_month: str) -> tuple[Decimal, Decimal]:
+def months_charged(part: dict[str, Any]) -> tuple[Decimal, Decimal]:
     """How many months the fixed fees and the subscription are charged for."""
     start, until = date.fromisoformat(part["from"]), date.fromisoformat(part["until"])
     started = Decimal(1 if start.day == 1 else 0)
-    if partial_month == "full_month":
+    if part["partial_month"] == "full_month":
         return started, started
     days, of_month = (until - start).days, monthrange(start.year, start.month)[1]
     return half_up(Decimal(days) / of_month, SHARE_STEP), started

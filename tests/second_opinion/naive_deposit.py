@@ -47,12 +47,12 @@ def percent_of(household: dict[str, Any], policies: dict[str, str], month: Month
 
 def pending_of(state: dict[str, Any], month: Month) -> Lot:
     """The export of a month that is not valued yet; a new one at its first part."""
-    for lot in state["pending"]:
+    pending: list[Lot] = state["pending"]
+    for lot in pending:
         if lot["month"] == month:
             return lot
-    lot = {"month": month, "wh": 0, "hours": [], "converted_kwh": 0}
-    state["pending"].append(lot)
-    return lot
+    pending.append({"month": month, "wh": 0, "hours": [], "converted_kwh": 0})
+    return pending[-1]
 
 
 def price_of(rcem: Rcem, month: Month, known_on: str) -> Decimal:

@@ -20,7 +20,7 @@ RATES_2025 = {
     "renewable": "0.00350",
     "cogeneration": "0.00300",
     "subscription": "4.56",
-    "transitional": "0.33",
+    "transitional": {"0": "0.33"},
 }
 NO_RATES = {
     "vat": "23",
@@ -30,8 +30,8 @@ NO_RATES = {
     "renewable": "0",
     "cogeneration": "0",
     "subscription": "0",
-    "capacity": "0",
-    "transitional": "0",
+    "capacity": {"0": "0"},
+    "transitional": {"0": "0"},
     "regime": 0,
     "cap": None,
     "inside": None,
@@ -39,7 +39,7 @@ NO_RATES = {
 }
 
 
-def a_household(months: list[dict[str, Any]], **facts: Any) -> Household:
+def a_household(invoices: list[dict[str, Any]], **facts: Any) -> Household:
     """A net-billing household in G11 at 1 PLN for one kWh, but for what is said."""
     return {
         "group": "G11",
@@ -49,6 +49,8 @@ def a_household(months: list[dict[str, Any]], **facts: Any) -> Household:
         "prosumer_since": "2022-05-01",
         "rce_from": None,
         "annual_kwh": 2_000,
+        "partial_month": "full_month",
+        "seller": "the first",
         "prices": {"all_day": "1"},
         "frozen_prices": None,
         "trade_fee": "0",
@@ -56,35 +58,46 @@ def a_household(months: list[dict[str, Any]], **facts: Any) -> Household:
         "cap_limit": "standard",
         "policies": {},
         "rebate_gr": 0,
-        "switch_to_net_billing": None,
-        "months": months,
+        "changes": [],
+        "ends": None,
+        "invoices": invoices,
         **facts,
     }
 
 
-def a_month(month: str, taken_wh: int | dict[str, int], fed_in_wh: int = 0, **facts: Any) -> Any:
-    """One month whose hours never both take and feed in; energy fed in lies in the last zone."""
+def a_month(
+    month: str,
+    taken_wh: int | dict[str, int],
+    fed_in_wh: int = 0,
+    *,
+    rce: list[Any] | None = None,
+    known_on: str | None = None,
+) -> Any:
+    """The invoice of a month whose hours never both take and feed in.
+
+    Energy fed in lies in the last zone.
+    """
     taken = {"all_day": taken_wh} if isinstance(taken_wh, int) else taken_wh
     fed_in = dict.fromkeys(taken, 0) | {list(taken)[-1]: fed_in_wh}
     year, number = int(month[:4]), int(month[5:])
     following = f"{year + number // 12}-{number % 12 + 1:02}"
-    return {
-        "month": month,
-        "known_on": f"{following}-15",
+    part = {
+        "from": f"{month}-01",
+        "until": f"{following}-01",
         "import_wh": taken,
         "export_wh": fed_in,
         "positive_wh": taken,
         "negative_wh": fed_in,
-        "rce": [],
-        **facts,
+        "rce": rce or [],
     }
+    return {"known_on": known_on or f"{following}-15", "parts": [part]}
 
 
 def settled(
     household: Household, rates: dict[str, Any], rcem: dict[str, list[list[str]]] | None = None
 ) -> list[Result]:
     """Settles with the same rates in every month; RCEm by default one price, of no account."""
-    months = [metered["month"] for metered in household["months"]]
+    months = [metered["parts"][0]["from"][:7] for metered in household["invoices"]]
     prices = {month: [["2000-01-01", "100"]] for month in months} | (rcem or {})
     return settle(household, dict.fromkeys(months, NO_RATES | rates), prices)
 
@@ -107,7 +120,7 @@ def test_p2_a_capped_household_in_the_second_half_of_2024() -> None:
         "quality": "0.03140",
         "cogeneration": "0.00618",
         "subscription": "4.56",
-        "transitional": "0.33",
+        "transitional": {"0": "0.33"},
         "regime": 1,
         "cap": "0.50500",
     }
@@ -141,8 +154,8 @@ def test_p3_the_invoice_of_february_2024() -> None:
         "quality": "0.03140",
         "cogeneration": "0.00618",
         "subscription": "4.56",
-        "capacity": "14.90",
-        "transitional": "0.33",
+        "capacity": {"0": "14.90"},
+        "transitional": {"0": "0.33"},
     }
     months = [a_month("2024-01", 0, 5_000), a_month("2024-02", 1_226_000)]
     facts = {"prices": {"all_day": "0.67270"}, "trade_fee": "28.86"}
@@ -159,7 +172,7 @@ def in_april_2025(price_of_march: list[list[str]]) -> Result:
     april = a_month("2025-04", {"peak": 29_000, "offpeak": 91_000})
     prices = {"peak": "0.76410", "offpeak": "0.42030"}
     household = a_household([march, april], group="G12w", prices=prices, trade_fee="28.86")
-    rates = RATES_2025 | {"regime": 1, "cap": "0.50500", "capacity": "0.00"}
+    rates = RATES_2025 | {"regime": 1, "cap": "0.50500", "capacity": {"0": "0.00"}}
     return settled(household, rates, {"2025-03": price_of_march})[1]
 
 
@@ -177,7 +190,7 @@ def test_p5_a_deposit_larger_than_the_energy_of_october_2025() -> None:
         a_month("2025-10", {"peak": 62_000, "offpeak": 238_000}),
     ]
     prices = {"peak": "0.76100", "offpeak": "0.43500"}
-    rates = RATES_2025 | {"regime": 1, "cap": "0.50500", "capacity": "16.01"}
+    rates = RATES_2025 | {"regime": 1, "cap": "0.50500", "capacity": {"0": "16.01"}}
     october = settled(a_household(months, group="G12w", prices=prices), rates)[1]
     assert sale_and_rest(october) == (185_37, 92_78)
     assert october["deposit_used_gr"] == 185_37
@@ -208,7 +221,7 @@ def test_p7_the_storage_left_at_a_switch_becomes_a_deposit() -> None:
     facts = {
         "scheme": "net_metering",
         "prosumer_since": "2021-06-01",
-        "switch_to_net_billing": "2022-07",
+        "changes": [{"from": "2022-07-01", "scheme": "net_billing"}],
     }
     results = settled(a_household(months, **facts), {}, {"2022-06": RCEM_OF_A_CONVERSION})
     assert [result["storage_open_wh"] for result in results] == [238_000, 0, 0, 0]
@@ -261,7 +274,7 @@ def test_p12_storage_covers_the_zone_with_the_dearest_network_first() -> None:
     month = a_month("2025-10", {"peak": 90_000, "offpeak": 140_000}, 187_500)
     prices = {"peak": "0.76100", "offpeak": "0.43500"}
     household = a_household([month], scheme="net_metering", group="G12w", prices=prices)
-    rates = RATES_2025 | {"regime": 1, "cap": "0.50500", "capacity": "16.01"}
+    rates = RATES_2025 | {"regime": 1, "cap": "0.50500", "capacity": {"0": "16.01"}}
     result = settled(household, rates)[0]
     assert result["payable_wh"] == {"peak": 0, "offpeak": 80_000}
     assert sale_and_rest(result) == (42_80, 47_32)
@@ -310,7 +323,7 @@ def test_p18_the_invoice_of_april_2026() -> None:
         "renewable": "0.00730",
         "cogeneration": "0.00300",
         "subscription": "4.56",
-        "capacity": "24.05",
+        "capacity": {"0": "24.05"},
     }
     months = [
         a_month("2026-03", {"peak": 0, "offpeak": 0}, 307_000),

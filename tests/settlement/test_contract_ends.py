@@ -220,6 +220,18 @@ def test_another_seller_takes_no_rebate_over() -> None:
     assert found.invoices[2].rebate_used_gr == 0
 
 
+@pytest.mark.parametrize(
+    ("end", "paid_out"), [(date(2023, 12, 31), []), (date(2024, 1, 1), [("paid_out", REBATE)])]
+)
+def test_a_seller_who_is_left_before_the_last_day_of_2023_pays_no_rebate_out(
+    end: date, paid_out: list[tuple[str, int]]
+) -> None:
+    point = a_point(up_to(end, "plain"), rebate_gr=REBATE)
+    steps = [a_step(Period(date(2023, 12, 1), end))]
+    found = settled(point, steps, Flow(10_000), law({}))
+    assert rebate_of(found) == [("booked", REBATE), *paid_out]
+
+
 def test_under_same_month_the_last_month_pays_its_own_energy_before_it_is_refunded() -> None:
     policies = Policies(deposit_booking="same_month")
     point = a_point(up_to(MARCH.first, "net_billing", policies=policies))
@@ -227,4 +239,16 @@ def test_under_same_month_the_last_month_pays_its_own_energy_before_it_is_refund
     assert moves(found) == [
         ("2024-02", "booked", "2024-02", 5000),
         ("2024-02", "used", "2024-02", 5000),
+    ]
+
+
+def test_under_same_month_a_last_part_of_a_month_pays_its_own_energy_first() -> None:
+    policies = Policies(deposit_booking="same_month")
+    point = a_point(up_to(MIDDLE, "net_billing", policies=policies))
+    steps = [a_step(Period(MARCH.first, MIDDLE))]
+    found = settled(point, steps, Flow(5_000, 10_000), law({}, HALF_A_PLN))
+    assert moves(found) == [
+        ("2024-03", "booked", "2024-03", 500),
+        ("2024-03", "used", "2024-03", 400),
+        ("2024-04", "refunded", "2024-03", 100),
     ]

@@ -149,6 +149,13 @@ def test_who_begins_same_month_in_the_middle_is_paid_for_the_whole_month_in_it()
     assert rows(found) == [(800, 0, 400, 400)]
 
 
+def test_who_gives_same_month_up_in_the_middle_is_paid_for_the_whole_month_in_the_next() -> None:
+    first = a_prosumer(valid_to=MIDDLE, policies=AT_ONCE)
+    found = of([MARCH.period, APRIL.period], HALVES, first, a_prosumer(valid_from=MIDDLE))
+    assert booked(found) == [("2024-04", "2024-03", 800)]
+    assert rows(found) == [(0, 0, 0, 0), (0, 800, 400, 400)]
+
+
 def test_under_same_month_deposit_and_bank_each_get_their_half() -> None:
     first = a_prosumer(valid_to=MIDDLE, policies=AT_ONCE)
     second = a_prosumer("tenant", valid_from=MIDDLE, policies=AT_ONCE)

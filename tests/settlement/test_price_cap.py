@@ -25,6 +25,7 @@ from tests.support.a_contract import (
     prices,
     some_tables,
 )
+from tests.support.a_point import Flow, one_invoice
 
 SPAN = Month(2024, 3).period
 CAP = cap_from(Month(2024, 1), "0.5")
@@ -289,6 +290,14 @@ def test_for_2023_the_table_has_no_price_inside_of_the_limit() -> None:
     listed = {"all_day": Price(Decimal("0.9"), "contract")}
     with pytest.raises(NoRate, match=r"household\.inside_limit"):
         capped(contract, tables.load(), Month(2023, 3).period, listed, {"all_day": 1000}, 0)
+
+
+def test_an_entitled_household_of_2023_is_refused_for_its_frozen_network_rates() -> None:
+    own: dict[str, Any] = {"frozen_prices_pln_per_kwh": prices(all_day="0.4")}
+    march = Month(2023, 3).period
+    with pytest.raises(NoRate, match="frozen rates inside the limit of use"):
+        one_invoice(a_contract(**own), march, Flow(1000))
+    assert one_invoice(a_contract(cap_entitled=False), march, Flow(1000)).to_pay_gr > 0
 
 
 @pytest.mark.parametrize(

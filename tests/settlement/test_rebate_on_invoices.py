@@ -60,6 +60,10 @@ def test_the_deposit_pays_before_the_rebate_and_an_invoice_of_nothing_uses_none(
     assert [each.deposit.used_gr for each in found.invoices] == [5_000, 1_000, 0]
     assert used(found) == [0, 3_000, 0]
     assert to_pay(found.invoices) == [0, 1_000, 5_000]
+    assert [each[:2] for each in moves(found, "rebate")] == [
+        ("2023-12", "booked"),
+        ("2024-02", "used"),
+    ]
 
 
 def test_without_a_rebate_no_ledger_of_it_is_kept() -> None:

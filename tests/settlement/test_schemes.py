@@ -11,7 +11,7 @@ from settlement.rules.errors import NoMarketValue, NoRate, NoTenantScheme
 from settlement.rules.invoice import Deposit, Storage
 from settlement.rules.periods import Month
 from settlement.rules.policies import Policies
-from tests.support.a_contract import LATE, a_contract, a_prosumer
+from tests.support.a_contract import LATE, a_contract, a_prosumer, prices
 from tests.support.a_point import (
     Flow,
     a_point,
@@ -114,6 +114,41 @@ def test_a_month_of_two_invoices_covers_the_first_with_what_it_knows_alone() -> 
     assert [each.storage for each in found.invoices] == [
         Storage(0, 0, 0, 0),
         Storage(40_000, 10_000, 0, 30_000),
+    ]
+
+
+def test_a_roof_that_grows_inside_of_a_month_has_the_ratio_of_the_month_s_last_day() -> None:
+    before = a_prosumer("net_metering", valid_to=MIDDLE)
+    after = a_prosumer("net_metering", valid_from=MIDDLE, installed_power_w=12_000)
+    flows = {OCTOBER: Flow(0, 1000), NOVEMBER: Flow(0, 1000)}
+    found = settled(a_point(before, after), monthly(OCTOBER, 2), flows, law({}))
+    credited = [each.storage.credited_wh for each in found.invoices if each.storage]
+    assert credited == [800, 1400]
+
+
+def test_per_zone_each_zone_covers_itself_from_its_own_lots_in_every_span_of_a_month() -> None:
+    contract = a_prosumer(
+        "net_metering",
+        tariff_group="G12",
+        unit_prices_pln_per_kwh=prices(day="1", night="1"),
+        policies=Policies(zone_policy="per_zone"),
+    )
+    rates = {("levies", "renewable"): {MIDDLE: "0.003"}}
+    flows = {
+        OCTOBER: Flow(0, {"day": 10_000, "night": 20_000}),
+        NOVEMBER: Flow({"day": 4_000, "night": 30_000}),
+        MIDDLE: Flow({"day": 9_000}, {"night": 5_000}),
+    }
+    found = settled(a_point(contract), monthly(OCTOBER, 2), flows, law(rates))
+    assert [part.billed_wh for part in found.invoices[1].parts] == [
+        {"day": 0, "night": 10_000},
+        {"day": 5_000, "night": 0},
+    ]
+    assert [(each.zone, each.kind, each.amount) for each in found.entries] == [
+        ("day", "booked", 8_000),
+        ("night", "booked", 16_000),
+        ("day", "used", 8_000),
+        ("night", "used", 16_000),
     ]
 
 
@@ -285,6 +320,22 @@ def test_a_tenant_s_older_deposit_goes_on_paying_invoices() -> None:
     found = settled(point, monthly(OCTOBER, 3), flows, law({}, HALF_A_PLN))
     assert [each.deposit.used_gr for each in found.invoices] == [0, 0, 798]
     assert moves(found)[-1] == ("2023-12", "used", "2023-10", 798)
+
+
+@pytest.mark.parametrize("scheme", ["net_metering", "net_billing", "tenant"])
+def test_ledgers_count_in_months_however_many_of_them_an_invoice_has(scheme: str) -> None:
+    flows = {
+        OCTOBER: Flow(10_000, 60_000),
+        NOVEMBER: Flow(40_000, 20_000),
+        DECEMBER: Flow(90_000, 5_000),
+    }
+    point, of_law = a_point(a_prosumer(scheme)), law({}, HALF_A_PLN)
+    by_month = settled(point, monthly(OCTOBER, 3), flows, of_law)
+    at_once = settled(point, [a_step(days("2023-10-01", "2024-01-01"))], flows, of_law)
+    assert at_once.entries == by_month.entries
+    (whole,) = at_once.invoices
+    assert whole.lines == tuple(line for each in by_month.invoices for line in each.lines)
+    assert whole.to_pay_gr == sum(to_pay(by_month.invoices))
 
 
 @pytest.mark.parametrize("exempt", ["every_variable_item", "network_variable_only"])

@@ -9,10 +9,19 @@ import pytest
 from settlement.rules.account import Account
 from settlement.rules.book import Opening
 from settlement.rules.contract import Contract
+from settlement.rules.errors import NoRate
 from settlement.rules.invoice import Invoice
 from settlement.rules.periods import Month, Period
 from settlement.rules.policies import Policies
-from tests.support.a_contract import Changes, a_contract, a_prosumer, limit_of_2024, prices
+from settlement.rules.rates import Tables
+from tests.support.a_contract import (
+    Changes,
+    a_contract,
+    a_prosumer,
+    limit_of_2024,
+    prices,
+    some_tables,
+)
 from tests.support.a_point import (
     Flow,
     Flows,
@@ -249,3 +258,12 @@ def test_a_limit_goes_on_under_the_next_contract_and_rests_while_not_entitled() 
         [("1000", "0.8")],
         [("500", "0.417"), ("500", "0.698")],
     ]
+
+
+def test_who_is_not_entitled_asks_nothing_of_the_price_cap() -> None:
+    rows = [row for row in some_tables().rows if row.table != "price_cap"]
+    of_law = law(Tables(rows))
+    invoice = one_invoice(a_contract(cap_entitled=False), MARCH.period, Flow(1_000), of_law)
+    assert invoice.billed_wh == 1_000
+    with pytest.raises(NoRate, match="price_cap"):
+        one_invoice(a_contract(), MARCH.period, Flow(1_000), of_law)
