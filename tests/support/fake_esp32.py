@@ -15,8 +15,7 @@ import os
 import sys
 import time
 
-from tests.support.fake_esp32_parts import FakePartition, FakeRtc, Nvs
-from tests.support.fake_network import ETH_STATES, FakeLan, FakeWlan
+from tests.support.fake_esp32_parts import FakePartition, FakeRtc, FakeWlan, Nvs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,12 +23,12 @@ if TYPE_CHECKING:
 
 SCHEDULER_DEPTH = 8  # MICROPY_SCHEDULER_DEPTH of the ESP32 port
 UNITS = 4
-BASES = {  # the last two: where the module's clock is switched on, and by which bit
-    "esp32": (0x3FF57000, 0x60, 0xB0, 0x3FF000C0, 1 << 10),
-    "esp32s3": (0x60017000, 0x30, 0x60, 0x600C0018, 1 << 10),
-    "esp32c6": (0x60012000, 0x30, 0x60, 0x60096094, 1),
+BASES = {
+    "esp32": (0x3FF57000, 0x60, 0xB0, 0x3FF000C0),
+    "esp32s3": (0x60017000, 0x30, 0x60, 0x600C0018),
 }
 PWRON, HARD, WDT, DEEPSLEEP, SOFT = 1, 2, 3, 4, 5
+CLOCK_ON = 1 << 10
 WRAPS = 1 << 12
 COUNTS_FALLING = 1 << 16
 
@@ -71,13 +70,12 @@ class Chip:
         self.keeps = keeps
         self.newer = newer  # the driver of MicroPython 1.29: units from a pool, limits rebuild
         self.partitions = partitions
-        self.nvs: dict[str, Any] = {}
+        self.nvs: dict[str, int] = {}
         self.vanished = 0  # edges that found the queue full
         self.fed = 0
         self.levels: dict[int, int] = {}
         self.outputs: list[int] = []
         self.wlan = FakeWlan()
-        self.lan = FakeLan()
         self.rtc_memory = bytearray(2048)
         self.module_used = False  # since the program began anew
         self.tear_at = -1  # the RTC memory write that a reset tears, counted from 0,
@@ -157,9 +155,9 @@ class Chip:
 
     def register(self, address: int) -> int:
         """What machine.mem32 reads there."""
-        base, counts, control, clock, clock_bit = BASES[self.name]
+        base, counts, control, clock = BASES[self.name]
         if address == clock:
-            return clock_bit if self.clock_on else 0
+            return CLOCK_ON if self.clock_on else 0
         at = address - base
         if at == control:
             stopped = [unit.stopped << 2 * index for index, unit in enumerate(self.units)]
@@ -185,7 +183,6 @@ class Chip:
             module.chip = self
         modules["machine"], modules["esp32"], modules["network"] = _machine, _esp32, _network
         _network.WLAN = lambda mode: self.wlan
-        _network.LAN = self.lan.made
         _esp32.NVS = lambda namespace: Nvs(self.nvs)
         _machine.RTC = lambda: FakeRtc(self)
         for name, there, what in (
@@ -269,22 +266,17 @@ class Pcnt:
 
 
 class Pin:
-    """machine.Pin as an input. `chip.levels` has what it sees; 1 (pulled up) by default.
-
-    Without a mode it is left as it is: for the driver that it is handed to.
-    """
+    """machine.Pin as an input. `chip.levels` has what it sees; 1 (pulled up) by default."""
 
     IN = 1
-    OUT = 3
     PULL_UP = 2
     IRQ_FALLING = 2
 
-    def __init__(self, number: int, mode: "int | None" = None, pull: "int | None" = None) -> None:
+    def __init__(self, number: int, mode: int = IN, pull: "int | None" = None) -> None:
+        assert mode == self.IN
+        assert pull == self.PULL_UP
+        assert not 34 <= number <= 39, "nothing would pull it up"
         self.number = number
-        if mode is not None:
-            assert mode == self.IN
-            assert pull == self.PULL_UP
-            assert not 34 <= number <= 39 or _machine.chip.name != "esp32", "nothing pulls it up"
 
     def value(self) -> int:
         levels: dict[int, int] = _machine.chip.levels
@@ -333,9 +325,6 @@ _esp32: "Any" = _Module()
 _esp32.Partition = FakePartition
 _network: "Any" = _Module()
 _network.STA_IF = 0
-_network.PHY_LAN8720 = 1
-for _state in ETH_STATES:
-    setattr(_network, _state, ETH_STATES.index(_state))
 Chip()  # so that the parts can be imported
 if not hasattr(time, "ticks_us"):  # CPython
     _time: "Any" = time
@@ -344,7 +333,7 @@ if not hasattr(time, "ticks_us"):  # CPython
     _time.ticks_diff = lambda later, earlier: later - earlier
 if not hasattr(os, "urandom"):
     os.urandom = bytes
-for _name in ("socket", "select", "micropython"):
+for _name in ("socket", "select"):
     try:
         __import__(_name)
     except ImportError:  # a port without a network: what is imported there is not called
