@@ -226,22 +226,21 @@ def cover(parts: list[dict[str, Any]], rate: dict[str, Any], state: State) -> No
     payable = storage.cover(
         state["store"],
         month_of(stored[0]["from"]),
-        {
-            (i, zone): wh
-            for i, part in enumerate(stored)
-            for zone, wh in part["positive_wh"].items()
-        },
-        {
-            (i, zone): wh
-            for i, part in enumerate(stored)
-            for zone, wh in part["negative_wh"].items()
-        },
+        by_slot(stored, "positive_wh"),
+        by_slot(stored, "negative_wh"),
         storage.ratio_of(stored[-1]["installed_power_w"]),
         state["policies"]["zone_policy"],
         rate["variable"],
     )
-    for (i, zone), wh in payable.items():
-        stored[i]["payable_wh"][zone] = wh
+    for (place, zone), wh in payable.items():
+        stored[place]["payable_wh"][zone] = wh
+
+
+def by_slot(parts: list[dict[str, Any]], name: str) -> dict[storage.Slot, int]:
+    """Energy of each zone of each part."""
+    return {
+        (place, zone): wh for place, part in enumerate(parts) for zone, wh in part[name].items()
+    }
 
 
 def close(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -252,3 +253,30 @@ def test_under_same_month_a_last_part_of_a_month_pays_its_own_energy_first() -> 
         ("2024-03", "used", "2024-03", 400),
         ("2024-04", "refunded", "2024-03", 100),
     ]
+
+
+def test_under_same_month_a_part_of_a_month_pays_its_own_energy_too() -> None:
+    policies = Policies(deposit_booking="same_month")
+    point = a_point(up_to(MIDDLE, "net_billing", policies=policies))
+    steps = [a_step(Period(MARCH.first, MIDDLE))]
+    found = settled(point, steps, Flow(100_000, 8_000), law({}, HALF_A_PLN))
+    assert moves(found) == [
+        ("2024-03", "booked", "2024-03", 400),
+        ("2024-03", "used", "2024-03", 400),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        (date(2023, 12, 31), ["booked", "used"]),
+        (date(2024, 1, 1), ["booked", "paid_out"]),
+    ],
+)
+def test_the_seller_of_the_last_day_of_2023_owes_the_rebate(change: date, kinds: list[str]) -> None:
+    other = since(change, "plain", seller="enea", cap_entitled=False)
+    point = a_point(up_to(change, "plain", cap_entitled=False), other, rebate_gr=REBATE)
+    days = sorted({date(2023, 12, 1), change, JANUARY.first, FEBRUARY.first})
+    steps = [a_step(Period(start, end)) for start, end in pairwise(days)]
+    found = settled(point, steps, Flow(10_000), law({}))
+    assert [kind for kind, _ in rebate_of(found)] == kinds

@@ -225,6 +225,12 @@ def test_billed_exactly_the_limit_is_met_to_the_wh() -> None:
     ]
 
 
+def test_billed_exactly_whole_kwh_meet_the_limit_to_the_wh_too() -> None:
+    policies = Policies(kwh_rounding="exact")
+    found = priced({"all_day": "0.9"}, {"all_day": 3_000}, LIMIT, 1_499_500, policies=policies)
+    assert parts(found) == [("all_day", 500, "0.417"), ("all_day", 2_500, "0.698")]
+
+
 def test_a_part_of_a_kwh_left_of_the_limit_is_not_used_when_whole_kwh_are_billed() -> None:
     found = priced({"all_day": "0.9"}, {"all_day": 3_000}, LIMIT, 1_498_500)
     assert parts(found) == [("all_day", 1_000, "0.417"), ("all_day", 2_000, "0.698")]

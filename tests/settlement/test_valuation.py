@@ -215,6 +215,16 @@ def test_converted_kwh_are_valued_by_rcem_even_where_hours_are_by_rce() -> None:
     assert worth.explained == "(10 kWh x 289.92 PLN/MWh + RCE by the hour) x 1"
 
 
+@pytest.mark.parametrize(("fed_in_wh", "mode", "percent"), [(0, RCEM, 20), (1, RCE, 30)])
+def test_energy_out_of_the_storage_alone_is_refunded_like_rcem(
+    fed_in_wh: int, mode: str, percent: int
+) -> None:
+    export = Export(Month(2025, 3), fed_in_wh, 0, converted_kwh=372)
+    worth = worth_of(export, some_terms(rce_from=WITH_STATEMENT), date(2025, 4, 11))
+    assert (worth.amount_gr, worth.mode) == (8372, mode)
+    assert worth.refund_percent == percent
+
+
 def test_spans_of_a_month_add_up_before_anything_is_rounded() -> None:
     march = Month(2025, 3)
     pending = valuation.add((), march, some_totals(march, {"day": 300, "night": 100}, 7))

@@ -17,7 +17,7 @@ from settlement.rules.market import Rcem, RcemVersion
 from settlement.rules.periods import Month, Period
 from settlement.rules.rates import Tables
 from settlement.rules.schemes import Law
-from settlement.rules.spans import Span
+from settlement.rules.spans import Span, spans_of
 from settlement.rules.step import Point, Step
 from settlement.rules.totals import VALUE_PER_GR, Totals
 from settlement.rules.zones import Schedules
@@ -93,6 +93,11 @@ def a_step(period: Period, known_on: date | None = None) -> Step:
 def monthly(first: Month, count: int, known_on: date | None = None) -> list[Step]:
     """An invoice for each of some months in a row."""
     return [a_step(first.plus(place).period, known_on) for place in range(count)]
+
+
+def spans_in(contracts: Sequence[Contract], period: Period, of_law: Law) -> tuple[Span, ...]:
+    """The spans of a period."""
+    return spans_of(contracts, of_law.tables, of_law.schedules, period)
 
 
 def totals_of(span: Span, flow: Flow) -> Totals:
