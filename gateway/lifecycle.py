@@ -18,8 +18,10 @@ from gateway.downlink import commands
 from gateway.errors import UsageError
 from gateway.registry import ACTIVE, DECOMMISSIONED, REVOKED, NewMeter, Registry
 
-ADD, PASSWORD = "meter.add", "meter.password"
+ADD, PASSWORD, LEVEL = "meter.add", "meter.password", "meter.level"
 REVOKE, RESTORE, DECOMMISSION = "meter.revoke", "meter.restore", "meter.decommission"
+
+SECURITY_LEVELS = ("L0", "L1", "L2")  # of a meter's chip: docs/security.md
 
 # What may follow what. Decommissioned is left only by `add` with `again`.
 NEXT_STATES = {
@@ -79,6 +81,30 @@ def set_password(
         raise UsageError(f"meter {meter_id.hex()} is decommissioned; it has no password any more")
     connection.execute("UPDATE meter SET password_hash = ? WHERE meter_id = ?", (hashed, meter_id))
     audit.record(connection, actor, PASSWORD, meter_id.hex(), {}, now_s)
+
+
+def set_security_level(
+    connection: sqlite3.Connection, meter_id: bytes, level: str, actor: str, now_s: int
+) -> None:
+    """Record what a meter's eFuses said: one of SECURITY_LEVELS. Raises UsageError.
+
+    The level that it has already changes nothing, so it may be said again after a lost answer. A
+    decommissioned meter keeps its level and has it when it comes back: eFuses stay burned.
+    """
+    if level not in SECURITY_LEVELS:
+        raise UsageError(
+            f"a security level is one of {', '.join(SECURITY_LEVELS)}; `doctor` reads a chip's"
+        )
+    if _known(connection, meter_id) == DECOMMISSIONED:
+        raise UsageError(f"meter {meter_id.hex()} is decommissioned; its level stays as it was")
+    (before,) = connection.execute(
+        "SELECT security_level FROM meter WHERE meter_id = ?", (meter_id,)
+    ).fetchone()
+    if level == before:
+        return
+    connection.execute("UPDATE meter SET security_level = ? WHERE meter_id = ?", (level, meter_id))
+    detail: dict[str, object] = {"before": before, "security_level": level}
+    audit.record(connection, actor, LEVEL, meter_id.hex(), detail, now_s)
 
 
 def _change(

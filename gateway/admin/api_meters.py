@@ -53,11 +53,18 @@ class NewPassword(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return "NewPassword()"
 
 
+class NewLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the meter's eFuses say: L0, L1 or L2."""
+
+    security_level: str
+
+
 MeterBody = Annotated[NewMeter, Body(examples=[Example(value=EXAMPLE)])]
 ConfirmBody = Annotated[Confirmation, Body(examples=[Example(value={"confirm": EXAMPLE_METER})])]
 PasswordBody = Annotated[
     NewPassword, Body(examples=[Example(value={"password": "another-example-password"})])
 ]
+LevelBody = Annotated[NewLevel, Body(examples=[Example(value={"security_level": "L1"})])]
 After = Annotated[
     str,
     QueryParameter(
@@ -143,6 +150,18 @@ async def set_password(
     return await _change(request, office, meter_id, change)
 
 
+@put("/meters/{meter_id:str}/security-level", summary="Record how well a meter's key is protected")
+async def set_security_level(
+    request: AnyRequest, office: NamedDependency[Office], meter_id: MeterId, data: LevelBody
+) -> Row:
+    """L0, L1 or L2, as its chip's eFuses say; the same again changes nothing."""
+
+    def change(connection: sqlite3.Connection, meter: bytes, who: str, now_s: int) -> None:
+        lifecycle.set_security_level(connection, meter, data.security_level, who, now_s)
+
+    return await _change(request, office, meter_id, change)
+
+
 @post("/meters/{meter_id:str}/rotate", summary="Give a meter a new key, by a sealed command")
 async def rotate(request: AnyRequest, office: NamedDependency[Office], meter_id: MeterId) -> Row:
     """The command's number; the keys show when the meter uses the new one."""
@@ -168,12 +187,17 @@ async def list_keys(office: NamedDependency[Office], meter_id: MeterId) -> list[
     return await office.look(work)
 
 
-@get("/frames/{meter_id:str}/{frame_counter:str}", summary="Where one frame went")
+@get("/frames/{meter_id:str}/{frame_counter:str}", summary="Where one frame went and what it says")
 async def trace(
     office: NamedDependency[Office], meter_id: MeterId,
     frame_counter: FrameCounter,
 ) -> Row:  # fmt: skip
-    """From its journal row to its delivery."""
+    """From its journal row to its delivery; registers at the time they were read.
+
+    `message` has its kind, and of registers and profiles the registers in Wh, varh and W by OBIS
+    name: as read at `at_s`, or at the end of a profile's last interval, `end_s` (UTC seconds). What
+    is missing is null. Of all other messages it has the kind alone.
+    """
     meter, counter = meter_id_of(meter_id), int(frame_counter)
     if counter >> 64:
         raise UsageError("a frame counter is a number from 0 to 2^64 - 1")
@@ -207,6 +231,6 @@ def _shown(connection: sqlite3.Connection, meter_id: bytes) -> Row:
 
 
 HANDLERS: list[Any] = [
-    list_meters, add_meter, show_meter, revoke, restore, decommission, set_password, rotate,
-    list_keys, trace,
+    list_meters, add_meter, show_meter, revoke, restore, decommission, set_password,
+    set_security_level, rotate, list_keys, trace,
 ]  # fmt: skip

@@ -1,12 +1,13 @@
-"""What the command line shows of the database: meters with their refusals, a frame's way."""
+"""What the command line shows of the database: meters with their refusals, where a frame went."""
 
 from __future__ import annotations
 
 import sqlite3
 
 from gateway import journal
+from gateway.forwarding import readings
 from gateway.registry import UNKNOWN_METER
-from wire.span import read_span
+from wire.messages import Profile
 
 
 def list_meters(
@@ -18,10 +19,11 @@ def list_meters(
     refusals of ids that nobody registered come last, under no id.
     """
     found = connection.execute(
-        "SELECT meter_id, state, added_s FROM meter WHERE meter_id > ? ORDER BY meter_id LIMIT ?",
+        "SELECT meter_id, state, added_s, security_level FROM meter WHERE meter_id > ?"
+        " ORDER BY meter_id LIMIT ?",
         (after, limit),
     ).fetchall()
-    meters = [_meter(connection, meter_id, state, added_s) for meter_id, state, added_s in found]
+    meters = [_meter(connection, *row) for row in found]
     unknown = {} if after else _refused(connection, UNKNOWN_METER)
     if unknown:
         meters.append({"meter_id": None, "refused": unknown})
@@ -31,13 +33,13 @@ def list_meters(
 def show_meter(connection: sqlite3.Connection, meter_id: bytes) -> dict[str, object] | None:
     """One of them; None when nobody registered it."""
     found = connection.execute(
-        "SELECT state, added_s FROM meter WHERE meter_id = ?", (meter_id,)
+        "SELECT state, added_s, security_level FROM meter WHERE meter_id = ?", (meter_id,)
     ).fetchone()
     return _meter(connection, meter_id, *found) if found else None
 
 
 def _meter(
-    connection: sqlite3.Connection, meter_id: bytes, state: str, added_s: int
+    connection: sqlite3.Connection, meter_id: bytes, state: str, added_s: int, level: str | None
 ) -> dict[str, object]:
     epochs = connection.execute(
         "SELECT key_epoch FROM meter_key WHERE meter_id = ? ORDER BY key_epoch", (meter_id,)
@@ -48,6 +50,7 @@ def _meter(
         "state": state,
         "key_epochs": [epoch for (epoch,) in epochs],
         "added_s": added_s,
+        "security_level": level,
         "gone_s": (gone.fetchone() or (None,))[0],
         "refused": _refused(connection, meter_id),
     }
@@ -64,11 +67,15 @@ def _refused(connection: sqlite3.Connection, meter_id: bytes) -> dict[str, int]:
 def trace(
     connection: sqlite3.Connection, meter_id: bytes, counter: int
 ) -> dict[str, object] | None:
-    """Where a frame went, newest key epoch first; None when it was never accepted."""
+    """Where a frame went and what it says, newest key epoch first; None when it was never accepted.
+
+    `message` is as gateway/forwarding/readings.py sums it up. Raises DamagedStore.
+    """
     row = journal.find(connection, meter_id, counter)
     if row is None:
         return None
-    span = read_span(row.message)
+    message = readings.message_of(row)
+    is_profile = isinstance(message, Profile)
     batch = connection.execute(
         "SELECT id, idempotency_key, ended_s, state FROM batch WHERE last_id >= ?1"
         " AND first_id <= ?1 ORDER BY last_id LIMIT 1",
@@ -81,11 +88,12 @@ def trace(
     return {
         "journal_id": row.journal_id,
         "received_s": row.received_s,
-        "first": span.first if span else None,
-        "intervals": span.intervals if span else 0,
+        "first": message.first if is_profile else None,
+        "intervals": len(message.quality) if is_profile else 0,
         "batch_id": batch[0],
         "idempotency_key": batch[1],
         "delivered_s": batch[2] if batch[3] == "delivered" and parked[0] is None else None,
         "state": parked[0] or batch[3] or "waiting",
         "parked_code": parked[1],
+        "message": readings.summary(row, message),
     }

@@ -1,4 +1,4 @@
-"""`meters`: register, list, revoke, restore, decommission them; give one a new password."""
+"""`meters`: register, list, revoke, restore, decommission them; set password, security level."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gateway.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Register and list meters, close the door to one.")
 
-COLUMNS = ("meter_id", "state", "key_epochs", "gone_s", "refused")
+COLUMNS = ("meter_id", "state", "key_epochs", "security_level", "gone_s", "refused")
 
 
 @app.command(epilog="Example: meters add < meter.json")
@@ -104,6 +104,21 @@ def password(meter: MeterArgument, config: ConfigOption = DEFAULT_CONFIG) -> Non
             lambda connection: lifecycle.set_password(connection, meter_id, text, at.actor, now_s())
         )
     print(f"meter {meter_id.hex()} has a new password")
+
+
+@app.command(epilog="Example: meters level 0123456789abcdef L1")
+def level(
+    meter: MeterArgument,
+    security_level: Annotated[str, typer.Argument(metavar="LEVEL", help="L0, L1 or L2")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Record how well a meter's key is protected, as `doctor` and `lockdown` read it."""
+    named = security_level.upper()
+
+    def change(connection: sqlite3.Connection, meter_id: bytes, who: str, at_s: int) -> None:
+        lifecycle.set_security_level(connection, meter_id, named, who, at_s)
+
+    _change(config, meter, change, f"is recorded as {named}")
 
 
 def _change(

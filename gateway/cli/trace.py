@@ -1,4 +1,4 @@
-"""`trace`: where one frame went, from its journal row to its delivery."""
+"""`trace`: where one frame went, from its journal row to its delivery, and what it says."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def trace(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Show where a frame went. Reads through the whole journal, which has no index."""
+    """Show where a frame went and what it says. Reads the whole journal, which has no index."""
     wanted = meter_id_of(meter_id)
     if not 0 <= frame_counter < 1 << 64:
         raise UsageError("a frame counter is a number from 0 to 2^64 - 1")
@@ -45,4 +45,10 @@ def trace(
         print(json.dumps(found))
         return
     for name, value in found.items():
-        print(f"{name:16} {value}")
+        print(f"{name:16} {_text(value)}")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(each)}" for name, each in value.items())
+    return str(value)

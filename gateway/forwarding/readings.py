@@ -1,7 +1,7 @@
 """What a frame in the journal says, in the words of those who read it: JSON fields and SenML.
 
-Pure: the publisher and `gateway export` share it. Energy stays in integers. What is missing is
-null, never 0, so that nobody books a register twice or a household's night as zero.
+Pure: the publisher, `gateway export` and `gateway trace` share it. Energy stays in integers. What
+is missing is null, never 0, so that nobody books a register twice or a household's night as zero.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ Fields = dict[str, Any]
 
 # Units of the registers by short OBIS code; all others are energy in Wh.
 _UNITS = {obis.IMPORT_VARH: "varh", obis.EXPORT_VARH: "varh", obis.DEMAND_W: "w"}
+_REGISTERS = ("registers_wh", "registers_varh", "registers_w")
 # Names of primary SenML units and what a unit of ours is in them (RFC 8428 section 12.1, RFC 8798
 # section 2). "Wh" is a secondary unit: a pack with it needs version 26 (RFC 9100 section 3), which
 # many readers refuse. Joules are exact: 2^40 Wh are below 2^53 J.
@@ -55,6 +56,23 @@ def message_of(row: Row) -> Any:
         raise DamagedStore(
             f"journal row {row.journal_id} cannot be read; restore a backup"
         ) from None
+
+
+def summary(row: Row, message: Any) -> Fields:
+    """For whoever looks for one frame: its kind, and the energy that it brought.
+
+    Registers as they were read at `at_s`; of a profile those at the end of its last interval, which
+    is null where that one is missing. Of every other message the kind alone, because a result may
+    hold what a command kept secret.
+    """
+    said: Fields = {"kind": type(message).__name__.lower()}
+    if isinstance(message, Registers):
+        return said | _some(registers(row, message), "at", "at_s", *_REGISTERS)
+    if isinstance(message, Profile):
+        every = list(readings(row, message))
+        begin = _some(every[0], "start", "start_s", "capture_period_s")
+        return said | begin | _some(every[-1], "end", "end_s", *_REGISTERS)
+    return said
 
 
 def utc(time_s: int) -> str | None:
@@ -158,6 +176,10 @@ def senml(row: Row, profile: Profile, enterprise: int) -> Iterator[list[Fields]]
             records[0] = pack.pop() | records[0]
         pack += records
     yield pack
+
+
+def _some(fields: Fields, *names: str) -> Fields:
+    return {name: fields[name] for name in names if name in fields}
 
 
 def _instant(row: Row, at_s: int) -> Fields:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 import zstandard
@@ -76,6 +76,7 @@ class MeterState(msgspec.Struct, frozen=True, array_like=True):
     backfill: list[tuple[int, int, str, int, int, int]]  # open ones
     area: str | None
     application: tuple[str | None, int, int] | None
+    security_level: Literal["L0", "L1", "L2"] | None = None  # not in files of schema 8
 
     def __repr__(self) -> str:
         return f"MeterState({self.meter_id.hex()})"

@@ -199,7 +199,8 @@ def _freeze(
 
     snapshot = journal.take_snapshot({Meter(meter_id, progress)})
     (meter,) = select(
-        "SELECT password_hash, added_s, state, highest_epoch FROM meter WHERE meter_id = ?"
+        "SELECT password_hash, added_s, state, highest_epoch, security_level FROM meter"
+        " WHERE meter_id = ?"
     )
     keys = [
         Key(epoch, reserved, place(epoch, wrapped))
@@ -238,6 +239,7 @@ def _freeze(
         ),
         area=areas[0][0] if areas else None,
         application=applications[0] if applications else None,
+        security_level=meter[4],
     )
     return state, secrets
 

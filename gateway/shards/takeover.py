@@ -95,11 +95,17 @@ def _write(connection: sqlite3.Connection, meter: MeterState, secrets: list[Secr
     meter_id = meter.meter_id
     for table in ("window", "interval", "application", "area_meter"):
         connection.execute(f"DELETE FROM {table} WHERE meter_id = ?", (meter_id,))  # noqa: S608  (ours)
+    row = (
+        meter_id, meter.password_hash, meter.added_s, meter.state, meter.highest_epoch,
+        meter.security_level,
+    )  # fmt: skip
     connection.execute(
-        "INSERT INTO meter (meter_id, password_hash, added_s, state, highest_epoch)"
-        " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET password_hash = ?2, added_s = ?3,"
-        " state = ?4, highest_epoch = max(highest_epoch, ?5)",
-        (meter_id, meter.password_hash, meter.added_s, meter.state, meter.highest_epoch),
+        "INSERT INTO meter"
+        " (meter_id, password_hash, added_s, state, highest_epoch, security_level)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET password_hash = ?2,"
+        " added_s = ?3, state = ?4, highest_epoch = max(highest_epoch, ?5),"
+        " security_level = coalesce(?6, security_level)",  # who says nothing knows no better
+        row,
     )
     insert = connection.executemany
     insert("INSERT INTO meter_key VALUES (?, ?, ?, ?)", [

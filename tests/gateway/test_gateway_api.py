@@ -19,6 +19,7 @@ LIFE: list[tuple[str, str, int]] = [
     ("get", "/v1/meters", 200),
     ("get", "/v1/meters/{meter_id}", 200),
     ("put", "/v1/meters/{meter_id}/password", 200),
+    ("put", "/v1/meters/{meter_id}/security-level", 200),
     ("get", "/v1/meters/{meter_id}/keys", 200),
     ("get", "/v1/meters/{meter_id}/quality", 200),
     ("get", "/v1/frames/{meter_id}/{frame_counter}", 404),
@@ -274,6 +275,7 @@ def test_what_is_not_there_is_said_so(tmp_path: Path) -> None:
         ("GET", "/schema", 404, "no_such_path"),
         ("GET", f"/v1/meters/{METER}", 404, "not_there"),
         ("POST", f"/v1/meters/{METER}/revoke", 404, "not_there"),
+        ("GET", f"/v1/frames/{METER}/0", 404, "not_there"),
         ("DELETE", "/v1/schedules/7", 404, "unknown_schedule"),
     ]
 

@@ -10,6 +10,7 @@ import pytest
 import zstandard
 
 from gateway import audit, journal, registry, store
+from gateway.admin import queries
 from gateway.downlink import commands
 from gateway.errors import DamagedStore
 from tests.support.gateway import Client, a_gateway, a_home, a_meter, a_profile, refusals
@@ -86,6 +87,24 @@ def test_a_database_of_schema_8_keeps_frames_commands_events_and_the_audit_log(
     stored = registry.fetch(connection, a_meter(1).meter_id)
     assert stored is not None
     assert list(keeper.admit(stored).keys) == [0]
+    connection.close()
+
+
+def test_of_the_meters_of_a_schema_8_database_nobody_said_a_security_level(tmp_path: Path) -> None:
+    path = unpacked(tmp_path, "schema_008.db.zst")
+    old = sqlite3.connect(path)
+    assert old.execute("PRAGMA user_version").fetchone() == (8,)
+    names = [row[1] for row in old.execute("PRAGMA table_info(meter)")]
+    before = old.execute("SELECT * FROM meter ORDER BY meter_id").fetchall()
+    old.close()
+    assert "security_level" not in names
+    connection = store.connect(path)
+    assert connection.execute("SELECT * FROM meter ORDER BY meter_id").fetchall() == [
+        (*row, None) for row in before
+    ]
+    assert [row["security_level"] for row in queries.list_meters(connection)] == [None] * METERS
+    with pytest.raises(sqlite3.IntegrityError):
+        connection.execute("UPDATE meter SET security_level = 'L3'")
     connection.close()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import zstandard
 
 from gateway import registry, store
 from gateway.errors import MoveRefused
@@ -187,6 +188,38 @@ def test_a_file_unpacks_to_so_many_bytes_at_most(
         return
     with refused("damaged_file"):
         move_file.unseal(move_file.seal(move, TRANSFER), TRANSFER)
+
+
+def without_level(a: Side, level: object = ...) -> move_file.Move:
+    """The move of a meter that is L1, as a gateway of schema 8 would have sealed it; or another."""
+    do(a, "UPDATE meter SET security_level = 'L1'")
+    packed = msgspec.msgpack.decode(msgspec.msgpack.encode(a.give(MOVING)))
+    (meter,) = packed[4]
+    assert meter.pop() == "L1", "the security level is the last of a meter's fields"
+    if level is not ...:
+        meter.append(level)
+    data = zstandard.compress(msgspec.msgpack.encode(packed))
+    nonce = bytes(move_file.NONCE_BYTES)
+    sealed = TRANSFER.sealing.encrypt(nonce, data, move_file.MAGIC)
+    return move_file.unseal(move_file.MAGIC + nonce + sealed, TRANSFER)
+
+
+def test_a_file_of_schema_8_has_no_security_level_and_is_taken(a: Side, b: Side) -> None:
+    assert b.take(without_level(a))
+    assert rows(b.folder, "SELECT security_level FROM meter") == [(None,)]
+
+
+def test_a_file_without_a_security_level_leaves_that_of_the_tombstone(a: Side, b: Side) -> None:
+    add_meter(b.folder, MOVING)
+    do(b, "UPDATE meter SET state = 'decommissioned', security_level = 'L2'")
+    do(b, "DELETE FROM meter_key")
+    assert b.take(without_level(a))
+    assert rows(b.folder, "SELECT state, security_level FROM meter") == [("active", "L2")]
+
+
+def test_a_security_level_of_a_newer_version_is_refused(a: Side) -> None:
+    with refused("damaged_file"):
+        without_level(a, "L3")
 
 
 def test_a_file_that_cannot_be_written_costs_nothing(a: Side, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway import audit, journal, registry, store
+from gateway.admin import queries
 from gateway.downlink import commands, rekeying
 from gateway.downlink.command_args import Hidden
 from gateway.errors import CommandRefused
@@ -66,6 +67,15 @@ def test_a_closed_door_stays_closed_at_the_other_gateway(a: Side, b: Side, state
     b.take(a.give(MOVING))
     assert registry.state_of(b.connection, MOVING.meter_id) == state
     assert registry.key_epochs_used(b.connection, MOVING.meter_id) == 7
+
+
+@pytest.mark.parametrize("level", ["L0", "L1", "L2", None])
+def test_a_moved_meter_keeps_its_security_level(a: Side, b: Side, level: str | None) -> None:
+    do(a, "UPDATE meter SET security_level = ? WHERE meter_id = ?", level, MOVING.meter_id)
+    b.take(a.give(MOVING))
+    (shown,) = queries.list_meters(b.connection)
+    assert (shown["meter_id"], shown["security_level"]) == (MOVING.hex_id, level)
+    assert queries.show_meter(a.connection, MOVING.meter_id) is None
 
 
 def test_a_queued_command_goes_along_under_its_id_and_ends_where_it_was(a: Side, b: Side) -> None:
