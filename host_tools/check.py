@@ -1,6 +1,7 @@
 """Lint, types and tests in one go: `python -m host_tools.check`, or `--format` to lay files out.
 
-Everything runs even when an earlier step fails, so that one run shows all there is to mend.
+Everything runs even when an earlier step fails, so that one run shows all there is to mend. Tests
+that have just passed on the very same files (host_tools/passed.py) are not run again.
 """
 
 import subprocess
@@ -8,7 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+from host_tools import passed
+
 ROOT = Path(__file__).resolve().parent.parent
+TESTS = "tests, no skips"
 TYPED = ("wire", "firmware", "boards", "gateway", "settlement", "host_tools", "bench")
 
 
@@ -19,7 +23,7 @@ def steps(root: Path) -> dict[str, list[str]]:
         "lint": ["ruff", "check", "."],
         "layout": ["ruff", "format", "--check", "."],
         "types": ["mypy", *typed, "tests/support", "tests/conftest.py"],
-        "tests, no skips": ["pytest"],  # tests/conftest.py fails a session that skips
+        TESTS: ["pytest"],  # tests/conftest.py fails a session that skips
     }
 
 
@@ -47,8 +51,12 @@ def main(argv: list[str]) -> int:
     if argv not in ([], ["--format"]):
         print("usage: python -m host_tools.check [--format]", file=sys.stderr)
         return 2
+    todo = FORMAT_STEPS if argv else steps(ROOT)
+    if TESTS in todo and passed.holds(ROOT):
+        print(f"== {TESTS}: all passed already, on these very files", flush=True)
+        del todo[TESTS]
     try:
-        failed = run_all(FORMAT_STEPS if argv else steps(ROOT), ROOT)
+        failed = run_all(todo, ROOT)
     except KeyboardInterrupt:
         return 130
     if failed:

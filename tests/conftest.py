@@ -10,6 +10,7 @@ from tests.support.no_skips import (  # noqa: F401  (hooks)
     pytest_terminal_summary,
 )
 from tests.support.unix_port import UnixPortFile, collect_on_unix_port, collect_on_word32
+from tests.support.whole_run import WholeRun, is_whole
 
 TESTS = Path(__file__).resolve().parent
 DUAL_FOLDERS = (TESTS / "wire", TESTS / "firmware")
@@ -40,3 +41,5 @@ class Word32:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     session.config.pluginmanager.register(Word32())
+    if is_whole(session.config):
+        session.config.pluginmanager.register(WholeRun(TESTS.parent))
