@@ -4,7 +4,17 @@ import argparse
 import importlib
 import sys
 
-BENCHES = ("sealing", "gateway", "forwarding", "scale", "firmware", "flash", "pulses", "metrology")
+BENCHES = (
+    "sealing",
+    "gateway",
+    "forwarding",
+    "scale",
+    "firmware",
+    "flash",
+    "pulses",
+    "metrology",
+    "pairing",
+)
 
 
 def main() -> int:

@@ -4,6 +4,7 @@
 # how the chip starts; 6 to 11 are the flash, 16 and 17 the PSRAM of some modules, 1 and 3 the
 # serial port; 32 to 39 are ADC1, left for current transformers (ADC2 does not work beside Wi-Fi).
 
+from boards.parts import wifi_way
 from boards.parts.esp32_board import Pins, run
 
 CHIP = "esp32"
@@ -16,4 +17,4 @@ PINS = Pins(
 
 def main(arguments: "list[str]") -> int:
     """Be a meter, as boards.start or a main.py of one's own calls it."""
-    return run(PINS, CHIP, arguments)
+    return run(PINS, CHIP, wifi_way, arguments)

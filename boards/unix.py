@@ -14,6 +14,11 @@ from firmware.board import RETAINED_BYTES_MAX, Board, NoSensors, Start
 from firmware.config import ConfigError, parse, text, whole
 from firmware.storage import FlashTooSmall
 
+try:  # a virtual board has a chip's module esp32: the tests' fake, with partitions and NVS
+    from boards.parts import identity, partition
+except ImportError:
+    identity = partition = None  # type: ignore[assignment]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -22,6 +27,8 @@ RESTART_CODE = 75  # sysexits.h, EX_TEMPFAIL
 SPEED_MAX = 1_000_000
 FLASH_BLOCKS = 256  # 1 MiB, as the partition of the boards to come
 _BOARD_KEYS = ("household", "speed")
+_CHIP_KEYS = ("wifi_name", "wifi_password")  # taken and not needed: this computer has a network
+_SCRIPT = "world.json"  # in the folder `world`, if that is there: household and speed
 _FILE_CHARS_MAX = 255
 _USAGE = "usage: micropython -m boards.unix DIR, where DIR holds config.json"
 
@@ -38,28 +45,39 @@ def main(arguments: "list[str]") -> int:
     except OSError as error:
         return _fail("the meter stopped: " + _name_of(error) + " in " + folder, 1)
     except KeyboardInterrupt:
+        if identity is not None:  # to the prompt, as on a chip
+            raise
         return 0
     return 0
 
 
 def make_board(folder: str) -> Board:
-    """The board of a meter's folder. Raises ConfigError, whose text says what to do."""
+    """The board of a meter's folder. Raises ConfigError, whose text says what to do.
+
+    What is not the meter's own lies in the folder `world` in it, if that has a world.json.
+    """
     settings = _read_config(folder)
-    config = parse(settings, _BOARD_KEYS)
+    world_folder = _path(folder, "world")
+    if _exists(_path(world_folder, _SCRIPT)):
+        settings.update(_read_config(world_folder, _SCRIPT))
+    else:
+        world_folder = folder
+    if identity is not None:
+        identity.add_identity(settings)
+    config = parse(settings, _BOARD_KEYS if identity is None else _BOARD_KEYS + _CHIP_KEYS)
     speed = whole(settings, "speed", 1, SPEED_MAX) if "speed" in settings else 1
     log = Log()
     household = None
     if "household" in settings:
         name = text(settings, "household", _FILE_CHARS_MAX)
         household = Household(config.imp_per_kwh)
-        household.read(_path(folder, name))
+        household.read(_path(world_folder, name))
     ca = read_ca(config, _path(folder, "ca.der"))
-    had_world = _exists(_path(folder, "world.bin"))
-    had_flash = _exists(_path(folder, "flash.bin"))
-    world = World(_path(folder, "world.bin"), household, log)
+    had_world = _exists(_path(world_folder, "world.bin"))
+    world = World(_path(world_folder, "world.bin"), household, log)
     clock: Any = RealClock() if household is None else WorldClock(world, speed, log)
-    flash = FileFlash(_path(folder, "flash.bin"), FLASH_BLOCKS, log)
-    retained = FileRetained(_path(folder, "retained.bin"))
+    flash, flash_lost = _open_flash(folder, config.meter_key, had_world, log)
+    retained = FileRetained(_path(world_folder, "retained.bin"))
     why = "watchdog" if retained.read() else "power_on"
     return Board(
         config,
@@ -69,7 +87,7 @@ def make_board(folder: str) -> Board:
         SocketLink(ca, config.server_name),
         log,
         random_below,
-        Start(why, had_world and not had_flash),
+        Start(why, flash_lost),
         retained,
         NoSensors(),
         NoWatchdog(),
@@ -78,17 +96,34 @@ def make_board(folder: str) -> Board:
     )
 
 
+def _open_flash(folder: str, meter_key: bytes, had_world: bool, log: "Log") -> "tuple[Any, bool]":
+    """The meter's flash, and whether one that was there is lost: a partition, or else a file."""
+    if partition is None:
+        path = _path(folder, "flash.bin")
+        had_flash = _exists(path)
+        return FileFlash(path, FLASH_BLOCKS, log), had_world and not had_flash
+    try:
+        flash = partition.open_partition()
+    except partition.FlashMissing as error:
+        raise ConfigError(str(error)) from None
+    log.life = partition.Life(meter_key)
+    return flash, log.life.flash_lost(flash)
+
+
 class Log:
     """One JSON object a line on standard output. Remembers the last interval for `script_end`."""
 
     def __init__(self) -> None:
         self.intervals = 0  # number of the last interval that was closed
+        self.life: Any = None  # parts.partition.Life, which begins with the event `boot`
 
     def __call__(self, event: str, **fields: "Any") -> None:
         if event == "interval":
             self.intervals = fields["number"]
         elif event == "boot":
             self.intervals = fields["number"] - 1
+            if self.life is not None:
+                self.life.begin()
         fields["event"] = event
         sys.stdout.write(json.dumps(fields) + "\n")
 
@@ -130,8 +165,8 @@ def random_below(limit: int) -> int:
     return int.from_bytes(os.urandom(4), "little") % max(1, limit)
 
 
-def _read_config(folder: str) -> "Any":
-    path = _path(folder, "config.json")
+def _read_config(folder: str, name: str = "config.json") -> "Any":
+    path = _path(folder, name)
     try:
         with open(path) as file:
             return json.load(file)

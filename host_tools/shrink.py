@@ -4,8 +4,9 @@ On all files of a bundle at once, and nothing of it changes what the meter does:
 and what is tried with a host's library goes; a whole number with a NAME is written where it is
 used, in other files too, as MicroPython's own const() does inside one file; errors of wire/ keep
 their names and lose their texts, which a meter never tells; functions, classes and values at the
-top of a file that nothing names any more go, and imports of what went; then short_names.py gives
-what is left short names. Methods stay: a library may call them.
+top of a file that nothing names any more go, and imports of what went, and methods that nothing of
+ours names and no library knows; then short_names.py gives what is left short names. The fields of a
+namedtuple become one text, which takes less room than a tuple of them.
 """
 
 import ast
@@ -13,7 +14,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple, TypeGuard
 
-from host_tools.short_names import Names, Trees, names, shared_names, shorten
+from host_tools.inline import inline_once
+from host_tools.library_names import LIBRARY_NAMES
+from host_tools.short_names import FIXED, Names, Trees, fields, names, shared_names, shorten
 
 HOST_MODULES = {"cbor2", "cryptography", "wire.unpack"}  # tried first where there is a host
 ERRORS = "wire/errors.py"
@@ -46,10 +49,19 @@ def shrunk(sources: dict[str, str], kept: tuple[str, ...] = (), outside: str = "
             _Untold(_classes(trees.get(ERRORS))).visit(tree)
     roots = {name for path in kept for node in trees[path].body if (name := _defines(node))}
     live = live_names(trees, ROOTS | roots)
-    for tree in trees.values():
-        _drop_dead(tree, live)
+    reached = {name for tree in trees.values() for name in _reached(tree, numbers)}
     stays = {name for path in kept for name in names(trees[path])}
-    short = shorten(trees, stays | set(shared_names(ast.parse(outside))))
+    stays |= set(shared_names(ast.parse(outside))) | FIXED
+    for path, tree in trees.items():
+        theirs = {name for module, name in reached if module == _module(path)}
+        _drop_dead(tree, live, theirs)
+        inline_once(tree, theirs | stays)
+    called = {name for tree in trees.values() for name in _uses(tree)} | stays | LIBRARY_NAMES
+    for tree in trees.values():
+        _Uncalled(called).visit(tree)
+    short = shorten(trees, stays)
+    for tree in trees.values():
+        _Joined().visit(tree)
     written = {path: ast.unparse(ast.fix_missing_locations(t)) for path, t in trees.items()}
     return Shrunk(written, short)
 
@@ -259,12 +271,24 @@ def _uses(node: ast.AST) -> set[str]:
     return found
 
 
-def _drop_dead(tree: ast.Module, live: set[str]) -> None:
-    tree.body = [node for node in tree.body if _defines(node) is None or _defines(node) in live]
+def _reached(tree: ast.Module, numbers: Numbers) -> Iterator[tuple[str, str]]:
+    """What a file has of others, as (module, name)."""
+    modules = _modules_by_name(tree, numbers)
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
-            kept = [alias for alias in node.names if (alias.asname or alias.name) in live]
-            node.names = kept
+            yield from ((node.module or "", alias.name) for alias in node.names)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            yield modules.get(node.value.id, ""), node.attr
+
+
+def _drop_dead(tree: ast.Module, live: set[str], reached: set[str]) -> None:
+    """Leaves out what is not live, and imports of what neither this file uses nor another has
+    from it."""
+    tree.body = [node for node in tree.body if _defines(node) is None or _defines(node) in live]
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | reached
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            node.names = [alias for alias in node.names if (alias.asname or alias.name) in used]
     _Emptied().visit(tree)
 
 
@@ -275,7 +299,34 @@ class _Emptied(ast.NodeTransformer):
         return node if node.names else ast.Pass()
 
 
+class _Uncalled(ast.NodeTransformer):
+    """Methods that nobody can call are left out; Python itself calls those with underscores."""
+
+    def __init__(self, called: set[str]) -> None:
+        self._called = called
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+        node.body = [
+            part
+            for part in node.body
+            if not isinstance(part, functions) or part.name[:2] == "__" or part.name in self._called
+        ] or [ast.Pass()]
+        return self.generic_visit(node)
+
+
 # ------------------------------------------------------------------ texts
+
+
+class _Joined(ast.NodeTransformer):
+    """namedtuple("Pair", ("a", "b")) becomes namedtuple("Pair", "a b")."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        found = [str(constant.value) for constant in fields(node)][1:]
+        if found:
+            node.args[1] = ast.Constant(" ".join(found))
+        return node
 
 
 class _Untold(ast.NodeTransformer):

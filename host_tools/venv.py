@@ -25,6 +25,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK_FILES = {"run": "requirements.lock", "dev": "requirements-dev.lock"}
+FROM_SOURCE = "esptool"  # its index has no wheel of it; everything else must come as a wheel
 STAMP = "openlicznik.json"  # inside .venv; written last, so a half-built .venv has none
 PIP_LOG = "pip.log"
 PIP_STARTS = ("Collecting ", "Processing ")  # the line pip prints first for each package
@@ -185,8 +186,8 @@ def install(root: Path, kind: str) -> None:
     total = len(re.findall(r"^[^ ]+==", lock.read_text("utf-8"), re.MULTILINE))
     say(f"installing up to {total} packages from {lock.name}, once (a minute or so)")
     command = [str(root / ".venv/bin/python"), "-m", "pip", "install", "--require-hashes",
-               "--only-binary", ":all:", "--no-input", "--disable-pip-version-check",
-               "--progress-bar", "off", "-r", str(lock)]  # fmt: skip
+               "--only-binary", ":all:", "--no-binary", FROM_SOURCE, "--no-input",
+               "--disable-pip-version-check", "--progress-bar", "off", "-r", str(lock)]  # fmt: skip
     log = root / ".venv" / PIP_LOG
     if run_child(command, root, lambda lines: follow(lines, log, total)):
         raise SetUpFailed(explain(log.read_text("utf-8"), log))

@@ -6,40 +6,39 @@ import time
 from collections import namedtuple
 
 import machine
-import network
 
-from boards.parts.mqtt_link import SocketLink
+from boards.parts.config_file import read_config
+from boards.parts.identity import add_identity
+from boards.parts.mqtt_link import SocketLink, read_ca
 from boards.parts.partition import FlashMissing, Life, open_partition
 from boards.parts.pulse_input import open_pulse_input
 from boards.parts.real_clock import RealClock
 from boards.parts.retained import RtcMemory
 from boards.parts.supply import SupplyPins
 from boards.parts.watchdog import start_watchdog, why_started
-from boards.parts.wifi import WifiLink
 from firmware.board import Board, Start
-from firmware.config import ConfigError, parse, text
+from firmware.config import ConfigError, parse
 from wire import obis
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-CONFIG_PATH = "/config.json"
 CA_PATH = "/ca.der"
 _CHANNELS = (obis.IMPORT_WH, obis.EXPORT_WH)
-_WIFI_KEYS = ("wifi_name", "wifi_password")
-_WIFI_CHARS_MAX = 64  # IEEE 802.11: a name has 32, a pre-shared key 63 or 64 hex digits
 
 # pulses: one GPIO a channel, import first; supply, tamper: see parts.supply, -1 for none
 Pins = namedtuple("Pins", ("pulses", "supply", "tamper"))
 
 
-def run(pins: Pins, chip: str, arguments: "list[str]", keep_across_reset: bool = True) -> int:
+def run(
+    pins: Pins, chip: str, way: "Any", arguments: "list[str]", keep_across_reset: bool = True
+) -> int:
     """The whole meter on these pins, until something resets it; gives 2 for what its user can mend.
 
     arguments: the folder of config.json and of the slots, as boards.start gives it; without one it
-    is the root, and then no update over the air can land. chip as parts.pulse_input has it;
-    keep_across_reset: believe what is proven there.
+    is the root, and then no update over the air can land. chip as parts.pulse_input has it; way:
+    parts.wifi_way or a parts.ethernet.Lan; keep_across_reset: believe what is proven there.
     """
     import asyncio
 
@@ -54,9 +53,7 @@ def run(pins: Pins, chip: str, arguments: "list[str]", keep_across_reset: bool =
     memory = RtcMemory()
     try:
         pulses, why = start_counting(pins, chip, memory if keep_across_reset else None)
-        settings = read_config(root)
-        ca = _read(root + CA_PATH) if settings.get("tls") else None
-        board = make_board(pins, settings, ca, pulses, why, memory, slots)
+        board = make_board(pins, chip, way, root, pulses, why, memory, slots)
     except (ConfigError, FlashMissing) as error:
         Log()("board", state=type(error).__name__, todo=str(error))
         return 2
@@ -81,49 +78,39 @@ def start_counting(pins: Pins, chip: str, memory: "RtcMemory | None") -> "tuple[
 
 def make_board(
     pins: Pins,
-    settings: "dict[str, Any]",
-    ca: "bytes | None",
+    chip: str,
+    way: "Any",
+    root: str,
     pulses: "Any",
     why: str,
     memory: RtcMemory,
     slots: "Any" = None,
 ) -> Board:
     """The board. Raises ConfigError or FlashMissing, whose texts say what to do."""
-    config = parse(settings, _WIFI_KEYS)
-    if "wifi_name" not in settings:
-        raise ConfigError("config: key 'wifi_name' is missing: add the name of your Wi-Fi")
-    names = [text(settings, key, _WIFI_CHARS_MAX) for key in _WIFI_KEYS if key in settings]
+    clock = RealClock()
+    watchdog = start_watchdog()
+    settings = read_config(root)
+    link = way.open_link(root, settings, chip, clock, random_below, watchdog.feed)
+    add_identity(settings)
+    config = parse(settings, way.KEYS)
     partition = open_partition()
     life = Life(config.meter_key)
-    clock = RealClock()
-    socket = SocketLink(ca, config.server_name, clock.lift)
-    wlan = network.WLAN(network.STA_IF)
+    link.stream = SocketLink(read_ca(config, root + CA_PATH), config.server_name, clock.lift)
     return Board(
         config,
         clock,
         pulses,
         partition,
-        WifiLink(wlan, tuple(names), socket, clock, random_below),
+        link,
         Log(life),
         random_below,
         Start(why, life.flash_lost(partition)),
         memory,
         SupplyPins(pins.supply, pins.tamper),
-        start_watchdog(),
+        watchdog,
         slots,
         machine.reset,
     )
-
-
-def read_config(root: str) -> "dict[str, Any]":
-    """What was written at pairing. Raises ConfigError."""
-    try:
-        settings = json.loads(_read(root + CONFIG_PATH))
-    except ValueError:
-        settings = None
-    if not isinstance(settings, dict):
-        raise ConfigError(root + CONFIG_PATH + " is not a JSON object: pair the meter again")
-    return settings
 
 
 class Log:
@@ -142,11 +129,3 @@ class Log:
 def random_below(limit: int) -> int:
     """A random integer in 0..limit - 1; for jitter, not for keys."""
     return int.from_bytes(os.urandom(3), "little") % max(1, limit)
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        raise ConfigError("no file " + path + ": pair the meter first") from None

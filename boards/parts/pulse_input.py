@@ -30,14 +30,15 @@ FILTER_TICKS = 1023  # of 80 MHz: 12.8 us, the most there is. Keeps spikes out, 
 PULSES_PER_S_MAX = 500  # PCNT_WIDTH must not pass within a watchdog reset and the start after it
 RECORD_BYTES = 22
 
-# base, offset of U0_CNT, offset of CTRL, clock gates. ESP-IDF soc/<chip>/.../pcnt_reg.h,
-# dport_reg.h (ESP32) and system_reg.h (S3). A chip that is not here keeps nothing over a reset.
+# base, offset of U0_CNT, offset of CTRL, clock gates and the bit in them. ESP-IDF
+# soc/<chip>/.../pcnt_reg.h, dport_reg.h (ESP32), system_reg.h (S3), pcr_reg.h (C6). A chip that is
+# not here keeps nothing over a reset.
 _REGISTERS = {
-    "esp32": (0x3FF57000, 0x60, 0xB0, 0x3FF000C0),
-    "esp32s3": (0x60017000, 0x30, 0x60, 0x600C0018),
+    "esp32": (0x3FF57000, 0x60, 0xB0, 0x3FF000C0, 1 << 10),
+    "esp32s3": (0x60017000, 0x30, 0x60, 0x600C0018, 1 << 10),
+    "esp32c6": (0x60012000, 0x30, 0x60, 0x60096094, 1),
 }
 _UNIT_BYTES = 12  # CONF0, CONF1, CONF2
-_CLOCK_ON = 1 << 10
 _WRAPS = 1 << 12  # CONF0: thr_h_lim_en
 _RECORD = "<BB4s4HI"  # magic, stage, pins, counts at 0, set-up; then a CRC-32
 _MAGIC = 0xA6
@@ -50,7 +51,7 @@ _KEPT = 2  # two: the first is remembered, and the counts are its continuation
 class PcntInput:
     """firmware.board.Pulses on PCNT units 0, 1, ...: counts falling edges, one pin a channel.
 
-    pins: GPIO numbers. memory: boards.parts.retained.RtcMemory, chip: "esp32" or "esp32s3"; without
+    pins: GPIO numbers. memory: boards.parts.retained.RtcMemory, chip: a key of _REGISTERS; without
     either, each start begins at 0. After a power-on `wants_restart` is True: one machine.reset()
     makes the counts survive soft resets as well, because the next start needs no driver object.
     `restarted` is True in that next start.
@@ -95,7 +96,7 @@ class PcntInput:
     def _count(self, index: int) -> int:
         if self._units:
             return self._units[index].value()
-        base, counts, _, _ = _REGISTERS[self._chip]
+        base, counts = _REGISTERS[self._chip][:2]
         return machine.mem32[base + counts + 4 * index] & 0xFFFF
 
     def _take_over(self) -> bool:
@@ -157,8 +158,8 @@ def _low_limit(index: int) -> int:
 
 def _setup_of(chip: str, units: int) -> int:
     """CRC-32 of how the units are set up; 0 unless all of them are ours and counting now."""
-    base, _, control, clock = _REGISTERS[chip]
-    if not machine.mem32[clock] & _CLOCK_ON:
+    base, _, control, clock, clock_on = _REGISTERS[chip]
+    if not machine.mem32[clock] & clock_on:
         return 0
     stopped = machine.mem32[base + control]  # two bits a unit: held at 0, paused
     setup = b""

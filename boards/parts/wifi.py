@@ -43,14 +43,14 @@ class WifiLink:
     def __init__(
         self,
         wlan: "Any",
-        name_and_password: "tuple[str, ...]",
+        names: "list[str] | tuple[str, ...]",
         link: "Any",
         clock: "Any",
         rng: "Callable[[int], int]",
     ) -> None:
         self._wlan = wlan
-        self._names = name_and_password
-        self._link = link
+        self.names = names  # and the password, if there is one
+        self.stream = link
         self._clock = clock
         self._rest = Backoff(REST_BASE_MS, REST_MAX_MS, rng)
         self._since_ms = 0
@@ -62,11 +62,22 @@ class WifiLink:
         """A connected stream; see firmware.board.Link. Raises LinkDown, why "wifi ..."."""
         if self.step() != UP:
             raise LinkDown("wifi " + self.state)
-        return self._link.open(host, port, timeout_ms)
+        return self.stream.open(host, port, timeout_ms)
 
     def wait(self, stream: "Any", for_write: bool, timeout_ms: int) -> bool:
         """As firmware.board.Link."""
-        return self._link.wait(stream, for_write, timeout_ms)
+        return self.stream.wait(stream, for_write, timeout_ms)
+
+    def join(self, names: "tuple[str, ...]") -> None:
+        """Leave what is joined; another network from the next step on."""
+        self.names = names
+        self._wlan.active(False)
+        self.state = DOWN
+
+    def scan(self) -> "Any":
+        """Networks as network.WLAN tells them. Raises OSError."""
+        self._wlan.active(True)
+        return self._wlan.scan()
 
     def rssi_dbm(self) -> int:
         """Signal strength of the access point; 0 while there is none."""
@@ -101,7 +112,7 @@ class WifiLink:
             wlan.active(False)
         wlan.active(True)
         wlan.config(reconnects=0)  # or the driver tries by itself, without a pause
-        wlan.connect(*self._names)
+        wlan.connect(*self.names)
         self._enter(CONNECTING, CONNECT_MS)
 
     def _fail(self) -> None:

@@ -1,8 +1,19 @@
 """Whole ESP32 boards on a fake chip: all that the meter asks for is there, and a look counts."""
 
+import tests.support.umqtt_here  # noqa: F401, I001  (first: it makes umqtt importable on CPython)
 from tests.support.fake_esp32 import HARD, Chip, ChipReset  # isort: skip  (first)
 
-from boards import esp32_devkit, esp32c3_supermini
+import json
+
+from boards import (
+    esp32_devkit,
+    esp32c3_supermini,
+    esp32c6_devkit,
+    esp32s3_devkit,
+    olimex_esp32_poe,
+    wt32_eth01,
+)
+from boards.parts import wifi_way
 from boards.parts.esp32_board import make_board, start_counting
 from boards.parts.partition import FlashMissing
 from boards.parts.retained import RtcMemory
@@ -11,7 +22,19 @@ from firmware.metering import Metering
 from firmware.storage import FLASH_BLOCKS_MIN, open_storage
 from tests.support.a_meter import NOON_S, refusal_of, settings
 from tests.support.fake_esp32_parts import FakePartition
+from tests.support.fake_files import FakeFiles
 from tests.support.fake_flash import FakeFlash
+from tests.support.fake_serial import FakeSerial
+
+BOARDS = (
+    esp32_devkit,
+    esp32s3_devkit,
+    esp32c3_supermini,
+    esp32c6_devkit,
+    wt32_eth01,
+    olimex_esp32_poe,
+)
+ON_A_CABLE = (wt32_eth01, olimex_esp32_poe)
 
 
 def a_chip(**how):
@@ -19,18 +42,30 @@ def a_chip(**how):
     return Chip(partitions=(FakePartition("meter", FakeFlash(FLASH_BLOCKS_MIN)),), **how)
 
 
+def way_of(board):
+    """Its Wi-Fi or its Ethernet."""
+    return getattr(board, "LAN", wifi_way)
+
+
+def files_with(**changes):
+    """A root with a config in it."""
+    files = FakeFiles()
+    files.files["/config.json"] = json.dumps(settings(**changes)).encode()
+    return files
+
+
 def made(board, **changes):
-    """The board as a start makes it, of a config with Wi-Fi."""
+    """The board as a start makes it, of a config."""
     memory = RtcMemory()
     pulses, why = start_counting(board.PINS, board.CHIP, memory)
-    config = settings(**changes)
-    return make_board(board.PINS, config, None, pulses, why, memory)
+    with files_with(**changes):
+        return make_board(board.PINS, board.CHIP, way_of(board), "", pulses, why, memory)
 
 
-def restarts(chip):
-    """Whether the devkit resets its CPU at this start."""
+def restarts(chip, board=esp32_devkit):
+    """Whether the board resets its CPU at this start."""
     try:
-        start_counting(esp32_devkit.PINS, esp32_devkit.CHIP, RtcMemory())
+        start_counting(board.PINS, board.CHIP, RtcMemory())
     except ChipReset:
         chip.cpu_reset(HARD)
         return True
@@ -91,23 +126,58 @@ def test_the_c3_board_counts_by_interrupt_and_needs_no_restart():
     check_one_look(board, chip, esp32c3_supermini.PINS.pulses)
 
 
-def test_a_board_without_a_network_to_join_says_which_key_is_missing():
-    a_chip(pcnt=False)
-    assert "wifi_name" in refusal_of(ConfigError, made, esp32c3_supermini)
+def test_every_other_board_has_it_too_and_counts_on_its_own_pins_through_a_reset():
+    for board in BOARDS:
+        if board is esp32c3_supermini:
+            continue
+        chip = a_chip(name=board.CHIP)
+        assert restarts(chip, board)
+        keys = {} if board in ON_A_CABLE else {"wifi_name": "home"}
+        check_one_look(made(board, **keys), chip, board.PINS.pulses)
+        chip.cpu_reset()
+        again = made(board, **keys)
+        assert again.pulses.kept
+        chip.pulse(board.PINS.pulses[1])
+        assert again.pulses.read() == (3, 3)
+
+
+def test_a_board_on_a_cable_takes_no_wifi_and_asks_for_none():
+    for board in ON_A_CABLE:
+        chip = a_chip()
+        restarts(chip, board)
+        assert "unknown key" in refusal_of(ConfigError, lambda: made(board, wifi_name="home"))  # noqa: B023
+        made(board)
+        assert chip.wlan.calls == []
+
+
+def provisioned(chip, packet):
+    """The C3 board, its files and what it said, after a client gave it a Wi-Fi."""
+    pulses, why = start_counting(esp32c3_supermini.PINS, "esp32c3", RtcMemory())
+    files = files_with(wifi_password="of another network")
+    with files, FakeSerial(packet + bytes((sum(packet) & 0xFF, 10)), wlan=chip.wlan) as serial:
+        memory = RtcMemory()
+        board = make_board(esp32c3_supermini.PINS, "esp32c3", wifi_way, "", pulses, why, memory)
+    return board, json.loads(files.files["/config.json"]), serial.said
+
+
+def test_a_board_without_a_network_to_join_takes_one_over_improv_and_keeps_it():
+    chip = a_chip(pcnt=False)
+    packet = b"IMPROV\x01\x03\x20\x01\x1e\x0cMyWirelessAP\x10mysecurepassword"
+    board, kept, said = provisioned(chip, packet)
+    assert b"IMPROV\x01\x01\x01\x04" in said
+    added = {"wifi_name": "MyWirelessAP", "wifi_password": "mysecurepassword"}
+    assert kept == settings(**added)
+    assert board.link.names == list(added.values())
+    assert board.link.step() == "up"
+    assert chip.fed > 0
+
+
+def test_an_open_network_leaves_no_password_of_another_behind():
+    _, kept, _ = provisioned(a_chip(pcnt=False), b"IMPROV\x01\x03\x08\x01\x06\x04home\x00")
+    assert kept == settings(wifi_name="home")
 
 
 def test_a_board_without_the_meter_s_partition_says_what_to_do():
     Chip(pcnt=False)
     made_with_wifi = lambda: made(esp32c3_supermini, wifi_name="home")  # noqa: E731
     assert "flash an image" in refusal_of(FlashMissing, made_with_wifi)
-
-
-def test_the_pins_have_a_pull_up_and_decide_nothing_at_a_reset():
-    strapping = {"esp32": (0, 2, 5, 12, 15), "esp32c3": (2, 8, 9)}
-    taken = {"esp32": (1, 3, 6, 7, 8, 9, 10, 11), "esp32c3": tuple(range(11, 22))}
-    for board in (esp32_devkit, esp32c3_supermini):
-        pins = board.PINS.pulses + (board.PINS.supply, board.PINS.tamper)
-        for pin in pins:
-            assert pin not in strapping[board.CHIP] + taken[board.CHIP]
-            assert pin < 34
-        assert len(set(pins)) == len(pins)

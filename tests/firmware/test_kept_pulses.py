@@ -1,6 +1,6 @@
 """Counts that go on through resets, and are never taken for it when they did not."""
 
-from tests.support.fake_esp32 import HARD, Chip, Pcnt  # isort: skip  (first)
+from tests.support.fake_esp32 import BASES, HARD, Chip, Pcnt  # isort: skip  (first)
 
 import esp32
 
@@ -50,7 +50,7 @@ def check_kept(chip, reset):
 
 
 def test_a_watchdog_reset_a_restart_and_a_soft_reset_lose_no_pulse():
-    for name in ("esp32", "esp32s3"):
+    for name in BASES:
         for newer in (False, True):
             chip = a_running_chip(name=name, newer=newer)
             for _ in range(3):
@@ -87,7 +87,7 @@ def test_a_power_off_is_never_taken_for_a_reset_whatever_the_memory_holds():
 
 
 def test_a_brown_out_that_leaves_the_memory_alone_is_not_taken_for_a_reset():
-    for name in ("esp32", "esp32s3"):
+    for name in BASES:
         chip = a_running_chip(name=name)
         chip.pulse(25, 9)
         chip.system_reset()
@@ -124,7 +124,7 @@ def test_a_soft_reset_of_the_first_start_clears_the_units_and_is_found_out():
 def test_a_chip_whose_registers_nobody_has_looked_up_keeps_nothing_and_says_so():
     chip = Chip()
     for _ in range(2):
-        pulses = PcntInput(PINS, CHANNELS, RtcMemory(), "esp32c6")
+        pulses = PcntInput(PINS, CHANNELS, RtcMemory(), "esp32h2")
         assert not pulses.wants_restart
         check_not_kept(chip, pulses)
         chip.cpu_reset()

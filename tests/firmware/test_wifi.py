@@ -15,21 +15,7 @@ from boards.parts.wifi import (
     next_state,
 )
 from firmware.mqtt_door import LinkDown
-from tests.support.a_meter import FakeClock, refusal_of
-
-
-class Stream:
-    """The link below: remembers what it was asked for."""
-
-    def __init__(self):
-        self.opened = []
-
-    def open(self, host, port, timeout_ms):
-        self.opened.append((host, port, timeout_ms))
-        return self
-
-    def wait(self, stream, for_write, timeout_ms):
-        return stream is self and for_write and timeout_ms == 5
+from tests.support.a_meter import FakeClock, LinkBelow, refusal_of
 
 
 class Radio:
@@ -40,7 +26,7 @@ class Radio:
         for name, value in how.items():
             setattr(self.wlan, name, value)
         self.clock = FakeClock()
-        self.stream = Stream()
+        self.stream = LinkBelow()
         names = ("home", "a-long-password")
         self.link = WifiLink(self.wlan, names, self.stream, self.clock, lambda limit: 0)
 

@@ -11,9 +11,11 @@ import pytest
 
 from boards import esp32_devkit
 from firmware.storage import FLASH_BLOCKS_MIN
-from tests.support.a_meter import settings
+from tests.support.a_meter import METER_ID, METER_KEY, settings
 from tests.support.fake_esp32_parts import FakePartition
 from tests.support.fake_flash import FakeFlash
+
+IDENTITY = ("meter_id", "meter_key", "key_epoch", "password")
 
 
 @pytest.fixture
@@ -42,7 +44,8 @@ def todo(root: Path, capsys: pytest.CaptureFixture[str]) -> str:
 def test_a_meter_that_was_never_paired_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "pair the meter first" in todo(tmp_path, capsys)
+    (tmp_path / "config.json").write_text(json.dumps({"wifi_name": "home"}))
+    assert "pair again" in todo(tmp_path, capsys)
 
 
 @pytest.mark.usefixtures("chip")
@@ -52,6 +55,19 @@ def test_a_config_that_is_no_json_object_says_so(
 ) -> None:
     (tmp_path / "config.json").write_text(content)
     assert "is not a JSON object" in todo(tmp_path, capsys)
+
+
+def test_an_identity_in_nvs_is_enough_beside_a_config_without_one(
+    chip: Chip, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = settings(wifi_name="home")
+    public = {key: whole[key] for key in whole if key not in IDENTITY}
+    (tmp_path / "config.json").write_text(json.dumps(public))
+    chip.nvs.update(epoch=0, id=METER_ID, key=METER_KEY[:-1], password=b"a-long-password")
+    assert "NVS: the identity is damaged" in todo(tmp_path, capsys)
+    chip.nvs["key"] = METER_KEY
+    chip.partitions = ()
+    assert "partition table" in todo(tmp_path, capsys), "it came past the config"
 
 
 @pytest.mark.usefixtures("chip")

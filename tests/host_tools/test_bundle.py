@@ -79,7 +79,12 @@ def test_the_manifest_tells_size_and_sha256_of_every_file_of_the_slot(out: Path)
 def test_the_short_names_of_a_traceback_can_be_looked_up(out: Path) -> None:
     names = json.loads((out / "names.json").read_text())
     assert len(names["next_frame"]) < len("next_frame")
-    assert names["boards/parts/mqtt_link.py:WHY_CA"]  # a name that one file keeps to itself
+    assert names["boards/parts/mqtt_link.py:WORDS"]  # a name that one file keeps to itself
+    told = [names[path] for path in application("unix")]
+    assert len(set(told)) == len(told), "each file has a name of its own in a traceback"
+    for path, name in zip(application("unix"), told, strict=True):
+        source_name = bytes((2 * len(name),)) + name.encode()
+        assert source_name in (out / bundle.slot_path(path)).read_bytes()[:16], path
     assert list(names) == sorted(names)
 
 

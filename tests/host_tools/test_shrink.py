@@ -36,11 +36,11 @@ def test_a_number_is_written_in_other_files_that_import_it_by_either_way() -> No
 def test_a_name_that_changes_or_is_an_argument_or_no_whole_number_stays() -> None:
     source = (
         "A = 1\nB = 2\nC = 1.5\nD = True\nE = len('x')\nF = b'x'\nG = 3\n"
-        "def used(B=0):\n    global A\n    A = 5\n    return A + B, C, D, E, F, G\n"
+        "def used(B=0):\n    global A\n    A = 5\n    return A + B, C, D, E, F, G, C, D, F\n"
         "G += 1\n"
     )
     out = shrink(source)
-    assert "return (A + B, C, D, E, F, G)" in out
+    assert "return (A + B, C, D, E, F, G, C, D, F)" in out
     for name in "ABCDEFG":
         assert f"{name} = " in out or f"{name}=" in out
 
@@ -67,9 +67,74 @@ def test_what_runs_at_import_stays_and_so_does_what_is_named_in_a_string() -> No
     assert "import sys" in out
 
 
-def test_methods_stay_because_a_library_may_call_them() -> None:
-    out = shrink("class Socket:\n    def setblocking(self):\n        pass\ndef used(): Socket()\n")
-    assert "def setblocking" in out
+def test_methods_that_a_library_python_or_we_may_call_stay_and_others_go() -> None:
+    out = shrink(
+        "class Socket:\n    def setblocking(self):\n        pass\n    def __len__(self):\n"
+        "        return 0\n    def named(self):\n        pass\n"
+        "    def called(self):\n        pass\n    async def spare(self):\n        pass\n"
+        "def used():\n    getattr(Socket(), 'named')()\n    Socket.called(None)\n"
+    )
+    for method in ("setblocking", "__len__", "named"):
+        assert f"def {method}" in out
+    assert out.count("def ") == 6, "the one that is called has a short name now"
+    assert "async" not in out
+
+
+def test_a_class_whose_methods_all_go_is_still_a_class() -> None:
+    out = shrink("class Spare:\n    def gone(self):\n        pass\ndef used():\n    Spare()\n")
+    assert "gone" not in out
+    assert "pass" in out
+
+
+def test_a_text_or_tuple_that_is_used_once_is_written_there_and_its_name_goes() -> None:
+    out = shrink(
+        "A = 'text'\nB = (b'x', ('y', -1))\nC = 'twice'\nD = 'told'\nE = ['a', 'list']\n"
+        "F = 'both'\n"
+        "def used(F=0):\n    return A, B, C, C, D, E, F, globals()['D']\n"
+    )
+    assert "return ('text', (b'x', ('y', -1)), C, C, D, E, " in out
+    for name in "AB":
+        assert f"{name} = " not in out
+    for name in "CDE":
+        assert f"{name} = " in out
+
+
+def test_a_text_that_another_file_has_stays_where_it_is() -> None:
+    sources = {
+        "wire/a.py": "A = 'one'\nB = 'two'\nC = 'three'\ndef f():\n    return A, B, C\n",
+        "wire/it.py": "from wire import a\nfrom wire.a import B, f\n"
+        "def main():\n    return a.A, B, f()\n",
+    }
+    out = shrunk(sources).sources["wire/a.py"]
+    assert out.count(" = ") == 2
+    assert "'three')" in out
+
+
+def test_an_import_that_its_file_does_not_use_goes_unless_another_has_it_from_there() -> None:
+    sources = {
+        "wire/deep.py": "def f():\n    pass\ndef g():\n    pass\n",
+        "wire/door.py": "from wire.deep import f, g\nfrom wire import limits\ndef h(): pass\n",
+        "wire/limits.py": "TOP = 3\ndef used(): pass\n",
+        "wire/it.py": "from wire import door, limits\n"
+        "def main():\n    door.f()\n    door.h()\n    limits.used()\n",
+    }
+    out = shrunk(sources).sources
+    door = out["wire/door.py"]
+    assert door.count("import") == 1
+    assert "limits" not in door
+    assert "limits" in out["wire/it.py"]
+
+
+def test_the_fields_of_a_namedtuple_become_one_text_that_micropython_takes() -> None:
+    source = (
+        "from collections import namedtuple\n"
+        "Pair = namedtuple('Pair', ('left', 'right'))\nNone_ = namedtuple('None_', ())\n"
+        "def main():\n    print(Pair(1, 2).right, Pair(left=3, right=4).left, len(None_()))\n"
+    )
+    small = shrunk({"wire/it.py": source}).sources["wire/it.py"]
+    assert "'left right')" in small
+    command = [str(find_micropython()), "-c", small + "\nmain()\n"]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b"2 3 0\n"
 
 
 def test_an_import_under_another_name_keeps_what_it_imports() -> None:

@@ -163,6 +163,20 @@ class FakeSensors(NoSensors):
         return self.opened
 
 
+class LinkBelow:
+    """What a WifiLink or an EthernetLink opens: remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.opened: list[tuple[str, int, int]] = []
+
+    def open(self, host: str, port: int, timeout_ms: int) -> "LinkBelow":
+        self.opened.append((host, port, timeout_ms))
+        return self
+
+    def wait(self, stream: object, for_write: bool, timeout_ms: int) -> bool:
+        return stream is self and for_write and timeout_ms == 5
+
+
 class FakeWatchdog:
     """Counts how often it was fed."""
 

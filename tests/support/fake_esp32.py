@@ -15,7 +15,8 @@ import os
 import sys
 import time
 
-from tests.support.fake_esp32_parts import FakePartition, FakeRtc, FakeWlan, Nvs
+from tests.support.fake_esp32_parts import FakePartition, FakeRtc, Nvs
+from tests.support.fake_network import FakeLan, FakeWlan, name_constants
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 
 SCHEDULER_DEPTH = 8  # MICROPY_SCHEDULER_DEPTH of the ESP32 port
 UNITS = 4
-BASES = {
-    "esp32": (0x3FF57000, 0x60, 0xB0, 0x3FF000C0),
-    "esp32s3": (0x60017000, 0x30, 0x60, 0x600C0018),
+BASES = {  # the last two: where the module's clock is switched on, and by which bit
+    "esp32": (0x3FF57000, 0x60, 0xB0, 0x3FF000C0, 1 << 10),
+    "esp32s3": (0x60017000, 0x30, 0x60, 0x600C0018, 1 << 10),
+    "esp32c6": (0x60012000, 0x30, 0x60, 0x60096094, 1),
 }
 PWRON, HARD, WDT, DEEPSLEEP, SOFT = 1, 2, 3, 4, 5
-CLOCK_ON = 1 << 10
 WRAPS = 1 << 12
 COUNTS_FALLING = 1 << 16
 
@@ -70,12 +71,14 @@ class Chip:
         self.keeps = keeps
         self.newer = newer  # the driver of MicroPython 1.29: units from a pool, limits rebuild
         self.partitions = partitions
-        self.nvs: dict[str, int] = {}
+        self.nvs: dict[str, Any] = {}
+        self.nvs_damage: dict[str, str] = {}  # see Nvs
         self.vanished = 0  # edges that found the queue full
         self.fed = 0
         self.levels: dict[int, int] = {}
         self.outputs: list[int] = []
         self.wlan = FakeWlan()
+        self.lan = FakeLan()
         self.rtc_memory = bytearray(2048)
         self.module_used = False  # since the program began anew
         self.tear_at = -1  # the RTC memory write that a reset tears, counted from 0,
@@ -155,9 +158,9 @@ class Chip:
 
     def register(self, address: int) -> int:
         """What machine.mem32 reads there."""
-        base, counts, control, clock = BASES[self.name]
+        base, counts, control, clock, clock_bit = BASES[self.name]
         if address == clock:
-            return CLOCK_ON if self.clock_on else 0
+            return clock_bit if self.clock_on else 0
         at = address - base
         if at == control:
             stopped = [unit.stopped << 2 * index for index, unit in enumerate(self.units)]
@@ -183,7 +186,8 @@ class Chip:
             module.chip = self
         modules["machine"], modules["esp32"], modules["network"] = _machine, _esp32, _network
         _network.WLAN = lambda mode: self.wlan
-        _esp32.NVS = lambda namespace: Nvs(self.nvs)
+        _network.LAN = self.lan.made
+        _esp32.NVS = lambda namespace: Nvs(self.nvs, self.nvs_damage)
         _machine.RTC = lambda: FakeRtc(self)
         for name, there, what in (
             ("PCNT", self._has_pcnt, Pcnt),
@@ -266,17 +270,22 @@ class Pcnt:
 
 
 class Pin:
-    """machine.Pin as an input. `chip.levels` has what it sees; 1 (pulled up) by default."""
+    """machine.Pin as an input. `chip.levels` has what it sees; 1 (pulled up) by default.
+
+    Without a mode it is left as it is: for the driver that it is handed to.
+    """
 
     IN = 1
+    OUT = 3
     PULL_UP = 2
     IRQ_FALLING = 2
 
-    def __init__(self, number: int, mode: int = IN, pull: "int | None" = None) -> None:
-        assert mode == self.IN
-        assert pull == self.PULL_UP
-        assert not 34 <= number <= 39, "nothing would pull it up"
+    def __init__(self, number: int, mode: "int | None" = None, pull: "int | None" = None) -> None:
         self.number = number
+        if mode is not None:
+            assert mode == self.IN
+            assert pull == self.PULL_UP
+            assert not 34 <= number <= 39 or _machine.chip.name != "esp32", "nothing pulls it up"
 
     def value(self) -> int:
         levels: dict[int, int] = _machine.chip.levels
@@ -324,7 +333,7 @@ _machine.DEEPSLEEP_RESET, _machine.SOFT_RESET = DEEPSLEEP, SOFT
 _esp32: "Any" = _Module()
 _esp32.Partition = FakePartition
 _network: "Any" = _Module()
-_network.STA_IF = 0
+name_constants(_network)
 Chip()  # so that the parts can be imported
 if not hasattr(time, "ticks_us"):  # CPython
     _time: "Any" = time
@@ -333,7 +342,7 @@ if not hasattr(time, "ticks_us"):  # CPython
     _time.ticks_diff = lambda later, earlier: later - earlier
 if not hasattr(os, "urandom"):
     os.urandom = bytes
-for _name in ("socket", "select"):
+for _name in ("socket", "select", "micropython"):
     try:
         __import__(_name)
     except ImportError:  # a port without a network: what is imported there is not called

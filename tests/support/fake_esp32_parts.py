@@ -1,4 +1,4 @@
-"""The fake ESP32's radio, partitions and memories."""
+"""The fake ESP32's partitions and memories."""
 
 import sys
 
@@ -35,24 +35,59 @@ class FakeRtc:
         self._chip.date = date
 
 
-class Nvs:
-    """esp32.NVS: what was set, once it is committed."""
+NVS_ERRORS = {  # ESP-IDF nvs.h, as OSError has them
+    "not_found": (-4354, "ESP_ERR_NVS_NOT_FOUND"),
+    "invalid_length": (-4364, "ESP_ERR_NVS_INVALID_LENGTH"),
+    "not_initialized": (-4353, "ESP_ERR_NVS_NOT_INITIALIZED"),
+}
 
-    def __init__(self, kept: "dict[str, int]") -> None:
+
+class Nvs:
+    """esp32.NVS: what was set, once it is committed.
+
+    A key with an error's name (of NVS_ERRORS) as `damage` fails with it, the namespace itself as
+    "". Damaged entries are not found, as ESP-IDF drops what fails its CRC.
+    """
+
+    def __init__(self, kept: "dict[str, Any]", damage: "dict[str, str] | None" = None) -> None:
         self._kept = kept
-        self._new: dict[str, int] = {}
+        self._damage = damage or {}
+        self._new: dict[str, Any] = {}
+        self._fail("")
 
     def get_i32(self, key: str) -> int:
-        if key not in self._kept:
-            raise OSError(-4354, "ESP_ERR_NVS_NOT_FOUND")
-        return self._kept[key]
+        return int(self._get(key, int))
 
     def set_i32(self, key: str, value: int) -> None:
         assert -(1 << 31) <= value < 1 << 31
         self._new[key] = value
 
+    def get_blob(self, key: str, buffer: bytearray) -> int:
+        blob = bytes(self._get(key, bytes))
+        if len(blob) > len(buffer):
+            raise OSError(*NVS_ERRORS["invalid_length"])
+        buffer[: len(blob)] = blob
+        return len(blob)
+
+    def set_blob(self, key: str, value: bytes) -> None:
+        self._new[key] = bytes(value)
+
+    def erase_key(self, key: str) -> None:
+        self._get(key, type(self._kept.get(key)))
+        del self._kept[key]
+
     def commit(self) -> None:
         self._kept.update(self._new)
+
+    def _get(self, key: str, kind: "Any") -> "Any":
+        self._fail(key)
+        if type(self._kept.get(key)) is not kind:  # another type is another entry
+            raise OSError(*NVS_ERRORS["not_found"])
+        return self._kept[key]
+
+    def _fail(self, key: str) -> None:
+        if key in self._damage:
+            raise OSError(*NVS_ERRORS[self._damage[key]])
 
 
 class FakePartition:
@@ -79,53 +114,3 @@ class FakePartition:
                 self._flash.ioctl(6, block + index)
             offset = 0
         self._flash.writeblocks(block, data, offset)
-
-
-class FakeWlan:
-    """network.WLAN: comes up `polls` looks after connect, or never (-1)."""
-
-    def __init__(self) -> None:
-        self.polls = 2
-        self.refuses = 0  # so many calls of connect fail inside the driver
-        self.calls: list[str] = []
-        self.reconnects = -1  # as the driver begins: it tries for ever by itself
-        self._left = -1
-        self._on = False
-        self.up = False
-
-    def active(self, on: bool) -> None:
-        self.calls.append("on" if on else "off")
-        self._on = on
-        if not on:
-            self.up, self._left = False, -1
-
-    def config(self, reconnects: int) -> None:
-        self.reconnects = reconnects
-
-    def connect(self, name: str, password: str = "") -> None:
-        self.calls.append("connect " + name)
-        if not self._on or self._left >= 0 or self.refuses:
-            self.refuses = max(0, self.refuses - 1)
-            raise OSError("Wifi Internal Error")
-        self._left = 1 << 20 if self.polls < 0 else self.polls
-
-    def disconnect(self) -> None:
-        self.calls.append("disconnect")
-        self.up, self._left = False, -1
-
-    def drop(self) -> None:
-        """The access point went away."""
-        self.up, self._left = False, -1
-
-    def isconnected(self) -> bool:
-        if self._left > 0:
-            self._left -= 1
-        if self._left == 0:
-            self.up, self._left = True, -1
-        return self.up
-
-    def status(self, what: str) -> int:
-        assert what == "rssi"
-        if not self.up:
-            raise OSError("Wifi Not Connected")
-        return -61

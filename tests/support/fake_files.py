@@ -1,15 +1,18 @@
 """A root filesystem in memory that loses its power after any number of operations."""
 
-# Stands in for `open` and `os` of boards.start and boards.parts.slots. Truncating, writing, making
-# and removing are one operation each. At the cut a write keeps `torn` of its bytes, and noise after
-# them if asked; every operation from then on fails, until power is back.
+# Stands in for `open` and `os` of boards.start, boards.parts.slots and boards.parts.config_file.
+# Truncating, writing, making, renaming and removing are one operation each. At the cut a write
+# keeps `torn` of its bytes, and noise after them if asked; every operation from then on fails,
+# until power is back.
 
 import os
 
+import boards.parts.config_file
 import boards.parts.slots
 import boards.start
 
 _FOLDER, _FILE = 0x4000, 0x8000
+_OPENING = (boards.start, boards.parts.slots, boards.parts.config_file)
 
 
 class PowerCut(Exception):
@@ -28,15 +31,17 @@ class FakeFiles:
         self.operations = 0
 
     def __enter__(self) -> "FakeFiles":
-        for module in (boards.start, boards.parts.slots):
+        for module in _OPENING:
             setattr(module, "open", self.open)  # noqa: B010
-        setattr(boards.parts.slots, "os", self)  # noqa: B010
+        for module in _OPENING[1:]:
+            setattr(module, "os", self)  # noqa: B010
         return self
 
     def __exit__(self, *error: object) -> None:
-        for module in (boards.start, boards.parts.slots):
+        for module in _OPENING:
             setattr(module, "open", open)  # noqa: B010
-        setattr(boards.parts.slots, "os", os)  # noqa: B010
+        for module in _OPENING[1:]:
+            setattr(module, "os", os)  # noqa: B010
         boards.start.running = boards.start.NO_SLOT
 
     def power_on(self) -> None:
@@ -58,7 +63,7 @@ class FakeFiles:
         folder = path.rpartition("/")[0]
         if folder and folder not in self.folders:
             raise OSError(2)
-        if mode == "wb" or path not in self.files:
+        if mode in ("w", "wb") or path not in self.files:
             self.step()
             self.files[path] = b""
         return _File(self, path)
@@ -91,6 +96,13 @@ class FakeFiles:
         self.step()
         del self.files[path]
 
+    def rename(self, path: str, other: str) -> None:
+        """In one step, over what is there, as littlefs does."""
+        if path not in self.files:
+            raise OSError(2)
+        self.step()
+        self.files[other] = self.files.pop(path)
+
     def rmdir(self, path: str) -> None:
         if self.listdir(path):
             raise OSError(39)
@@ -122,8 +134,9 @@ class _File:
         self._at += len(data)
         return data
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: "bytes | str") -> None:
         disk = self._disk
+        data = data.encode() if isinstance(data, str) else data
         if disk.full:
             raise OSError(28)
         try:

@@ -1,0 +1,7 @@
+// ESP32-PoE and ESP32-PoE-ISO as a meter, built outside of MicroPython's tree.
+
+#define MICROPY_HW_BOARD_NAME "Olimex ESP32-PoE meter"
+#define MICROPY_HW_MCU_NAME "ESP32"
+
+// A meter needs no Bluetooth: its memory is better kept for TLS.
+#define MICROPY_PY_BLUETOOTH (0)

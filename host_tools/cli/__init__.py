@@ -1,0 +1,1 @@
+"""The commands of host_tools, one file for each or for those that belong together."""

@@ -1,0 +1,1 @@
+"""What is written to a chip's flash: published firmware, our partitions, identity, application."""
