@@ -45,11 +45,11 @@ class Split(NamedTuple):
         """What to know, and do, when there are any; empty when there are none."""
         if not self.lost:
             return ""
-        count = f"{self.lost} interval{'s' * (self.lost > 1)}"
         return (
-            f"{count} from {time_text(self.old_to_s)} to {time_text(self.new_from_s)} belong to"
-            " neither meter: settlement calls them missing until they are estimated; an exchange"
-            f" at a whole {self.capture_period_s // 60} minutes loses none"
+            f"intervals between {time_text(self.old_to_s)} and {time_text(self.new_from_s)} belong"
+            f" to neither meter ({self.lost} of them): settlement calls them missing until they"
+            f" are estimated; an exchange at a whole {self.capture_period_s // 60} minutes loses"
+            " none"
         )
 
 

@@ -143,14 +143,19 @@ def test_a_mistake_in_pairing_toml_is_named(
     assert said in capsys.readouterr().err
 
 
-def test_shell_completion_knows_the_commands() -> None:
-    words = {"_OPENLICZNIK_TOOLS_COMPLETE": "complete_bash", "COMP_CWORD": "1",
-             "COMP_WORDS": "openlicznik-tools dec"}  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "host_tools"], cwd=ROOT, env={**os.environ, **words},
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.stdout.split() == ["decommission"], done.stderr
+def test_the_command_on_path_works_in_any_folder_and_completes(bench: Path) -> None:
+    command = bench / "openlicznik-tools"
+    command.symlink_to(ROOT / "host_tools/openlicznik-tools")
+
+    def said(*words: str, **environment: str) -> str:
+        return subprocess.run(
+            [command, *words], env={**os.environ, **environment}, capture_output=True, text=True,
+            check=True,
+        ).stdout  # fmt: skip
+
+    assert '"board": "esp32_devkit"' in said("boards", "--json")
+    words = {"COMP_WORDS": "openlicznik-tools dec", "COMP_CWORD": "1"}
+    assert said(_OPENLICZNIK_TOOLS_COMPLETE="complete_bash", **words).split() == ["decommission"]
 
 
 def test_every_conflict_and_exit_code_is_on_the_page() -> None:
@@ -207,7 +212,7 @@ def test_an_exchange_from_the_office_to_settlements_json(
     done = ["order", "done", "anna.json", "WO-17", "--new-meter", serial, "--old-import",
             "12345,678", "--new-import", "0"]  # fmt: skip
     assert run(*done, "--at", "2025-12-01 10:17") == 0
-    assert "belong to neither meter" in capsys.readouterr().err
+    assert "to neither meter (1 of them)" in capsys.readouterr().err
     assert run(*done, "--at", "2025-12-01 10:15") == 1
     assert "already_done" in capsys.readouterr().err
     assert run("order", "failed", "anna.json", "WO-18", "--why", "nobody there") == 0
@@ -239,8 +244,12 @@ def test_explaining_from_a_file_and_from_standard_input(
     assert run("explain", "frame.hex", "--topic", topic, "--key", "meter.key", "--json") == 0
     (said,) = json_lines(capsys.readouterr().out)
     assert said["message"]["kind"] == "profile"
-    assert run("explain", "frame.hex") == 0
-    assert "frame_counter" in capsys.readouterr().out
+    for named in ("frame.hex", sealed.hex(), sealed.hex().upper()):
+        assert run("explain", named) == 0
+        assert "frame_counter" in capsys.readouterr().out
+    (bench / ("0a" * 20)).write_text(sealed.hex())
+    assert run("explain", "0a" * 20) == 0, "a file of this name is a file"
+    assert run("explain", "0b" * 20) == 1
     done = subprocess.run(
         [sys.executable, "-m", "host_tools", "explain"], cwd=ROOT, text=True,
         input=f"{topic} {sealed.hex()[:-2]}\n", capture_output=True,
