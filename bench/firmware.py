@@ -16,8 +16,8 @@ from pathlib import Path
 
 from host_tools import bundle
 from host_tools.bundle import Bundle, compile_bundle
+from host_tools.bundling.short_names import renamed
 from host_tools.micropython import ROOT, find_micropython
-from host_tools.short_names import renamed
 from tests.support.a_week import INTERVALS, run_week
 from wire import topics
 

@@ -21,12 +21,12 @@ from typing import Any
 from bench.gateway_programs import program
 from host_tools.device import Device, PortBusy
 from host_tools.doctor import doctor
+from host_tools.line.probe import probe
 from host_tools.pairing import fleet, pair
 from host_tools.pairing.fleet import Order
 from host_tools.pairing.gateway_client import GatewayClient
 from host_tools.pairing.setup import Admin, Gateway, Meter, Setup
 from host_tools.pairing.work import Job, Tools
-from host_tools.probe import probe
 from tests.support.admin import ADMIN_TOKEN, a_config
 from tests.support.virtual import an_image
 from tests.support.virtual.virtual_board import VirtualBoard

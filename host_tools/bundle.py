@@ -5,9 +5,9 @@ root/ what lies beside the slots (main.py, start.mpy, board.txt), manifest.json:
 size and SHA-256, and the parts of the manifest as a gateway sends them, and names.json: what the
 short names in a meter's traceback stand for.
 
-host_tools/shrink.py leaves out what no device runs; -O3 leaves out asserts and line numbers, so
-that a traceback of a meter names files and functions, by the short names of names.json. Every .mpy
-is bytecode of version 6 for small integers of 31 bits: MicroPython 1.23 to 1.29 on any chip loads
+bundling/shrink.py leaves out what no device runs; -O3 leaves out asserts and line numbers, so that
+a traceback of a meter names files and functions, by the short names of names.json. Every .mpy is
+bytecode of version 6 for small integers of 31 bits: MicroPython 1.23 to 1.29 on any chip loads
 it (the sub-version of the format matters to native code only, of which there is none).
 """
 
@@ -25,8 +25,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from host_tools.bundling.shrink import is_of_a_host, shrunk
 from host_tools.micropython import ROOT
-from host_tools.shrink import is_of_a_host, shrunk
 
 BUNDLE_BYTES_MAX = 60 * 1024
 BOARDS = (

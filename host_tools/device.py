@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from host_tools.closing import Closing
-from host_tools.on_board import CALM_WATCHDOG, HASH, LIST, OPEN, READ, REMOVE, SEAL, filled
-from host_tools.ports import DeviceError, LinkLost, NoPermission, PortBusy, PortMissing
-from host_tools.raw_repl import DeviceFailed, DeviceTimeout, NoRepl, RawRepl, open_transport
+from host_tools.line.on_board import CALM_WATCHDOG, HASH, LIST, OPEN, READ, REMOVE, SEAL, filled
+from host_tools.line.ports import DeviceError, LinkLost, NoPermission, PortBusy, PortMissing
+from host_tools.line.raw_repl import DeviceFailed, DeviceTimeout, NoRepl, RawRepl, open_transport
 
 __all__ = [
     "Device",

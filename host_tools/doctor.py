@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from host_tools import ports
 from host_tools.checks import current, itself, line, memory, pulses, reach, rings, security
 from host_tools.checks.case import (
     Asked,
@@ -26,8 +25,9 @@ from host_tools.checks.case import (
 )
 from host_tools.checks.checked import BAD, LINK_LOST, UNANSWERED, Check, Checked, worst
 from host_tools.device import Device, DeviceError, LinkLost, NoRepl, PortMissing
-from host_tools.heard import FRIENDLY_REPL, OUR_FIRMWARE, RAW_REPL
-from host_tools.probe import NEXT_STEPS, PORT_MISSING, Probed, probe
+from host_tools.line import ports
+from host_tools.line.heard import FRIENDLY_REPL, OUR_FIRMWARE, RAW_REPL
+from host_tools.line.probe import NEXT_STEPS, PORT_MISSING, Probed, probe
 
 PROBE_S = 4.5  # and a tenth: the first verdict comes within five seconds
 USABLE = (FRIENDLY_REPL, RAW_REPL, OUR_FIRMWARE)  # states with a REPL behind them

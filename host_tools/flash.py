@@ -11,14 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from host_tools import kept as keeping
-from host_tools.chip import BLANK, FAST_BAUD, SECTOR_BYTES, Chip
-from host_tools.chip_errors import ChipLocked, FlashTooSmall, NotLocked, WrongChip
+from host_tools.flashing import kept as keeping
+from host_tools.flashing.chip import BLANK, FAST_BAUD, SECTOR_BYTES, Chip
+from host_tools.flashing.chip_errors import ChipLocked, FlashTooSmall, NotLocked, WrongChip
+from host_tools.flashing.kept import KEEP, PIECE_BYTES, SETTINGS, Files, Found
 from host_tools.image import filesystem
 from host_tools.image.build import NVS, NVS_KEYS, OTADATA, TABLE, VFS, Image, Part
 from host_tools.image.filesystem import SUPERBLOCKS
-from host_tools.kept import KEEP, PIECE_BYTES, SETTINGS, Files, Found
-from host_tools.ports import DeviceError, choose
+from host_tools.line.ports import DeviceError, choose
 
 HEAD_BYTES = SUPERBLOCKS * SECTOR_BYTES
 FIRST = (NVS, NVS_KEYS, TABLE, OTADATA)  # before all others; from then on the table is ours

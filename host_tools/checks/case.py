@@ -14,7 +14,7 @@ from host_tools import board_profiles
 from host_tools.board_profiles import BoardProfile, UnknownBoard
 from host_tools.device import DeviceFailed
 from host_tools.levels import LEVELS
-from host_tools.on_board import filled
+from host_tools.line.on_board import filled
 from host_tools.pairing.errors import BadInput
 
 RUN_WAIT_S = 10.0

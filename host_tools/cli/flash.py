@@ -102,13 +102,13 @@ def flash(
 ) -> None:
     """Write a board's image over USB; only what differs, files last."""
     from host_tools.flash import flash as write
-    from host_tools.kept import KEEP
+    from host_tools.flashing.kept import KEEP
 
     if flash_key is not None and settings is None:
         raise BadInput("--flash-key needs --settings: those of a locked meter are not read back")
     built = built_image(board, firmware, version, source, settings)
     if flash_key is not None:
-        from host_tools.ciphered import ciphered
+        from host_tools.locking.ciphered import ciphered
 
         built = ciphered(built, flash_key)
     with _showing(as_json=as_json) as report:
@@ -130,15 +130,16 @@ def built_image(
     from host_tools.image.build import build
 
     try:
-        found, application = profile(board), compile_bundle(board)
+        found = profile(board)
+        if firmware is not None:
+            content = read_input(firmware, FIRMWARE_BYTES_MAX)
+        else:
+            row = firmware_files.choose(firmware_files.listed(), found.chip, version or None)
+            content = firmware_files.obtain(row, source or None)
+        told = _settings(settings)
+        application = compile_bundle(board)  # seconds: after all that may be missing
     except (UnknownBoard, BundleError) as error:
         raise BadInput(str(error)) from None
-    if firmware is not None:
-        content = read_input(firmware, FIRMWARE_BYTES_MAX)
-    else:
-        row = firmware_files.choose(firmware_files.listed(), found.chip, version or None)
-        content = firmware_files.obtain(row, source or None)
-    told = _settings(settings)
     return build(found, content, application, told, identity, level=level, nvs_key=nvs_key)
 
 

@@ -55,7 +55,7 @@ def lockdown(
     """Encrypt a meter's flash (L1), and shut it to everybody (L2)."""
     from host_tools.image import nvs
     from host_tools.levels import level_named
-    from host_tools.lockdown import lock_down
+    from host_tools.locking.lockdown import lock_down
 
     meter_id = meter_of(meter)
     if not meter_id:

@@ -257,7 +257,7 @@ def meter_of(text: str) -> str:
 
 def chosen(port: str) -> str:
     """The port that is meant. Raises PortMissing, SeveralPorts."""
-    from host_tools.ports import choose
+    from host_tools.line.ports import choose
 
     return choose(port)
 
@@ -265,6 +265,6 @@ def chosen(port: str) -> str:
 def real_tools() -> Tools:
     """Real ports and boards."""
     from host_tools.device import Device
-    from host_tools.probe import probe
+    from host_tools.line.probe import probe
 
     return Tools(probe=probe, open=Device.open)

@@ -14,7 +14,7 @@ app = App()
 @app.command(epilog="Example: ports --json")
 def ports(as_json: JsonOption = False) -> None:
     """List the serial ports, USB ones first."""
-    from host_tools.ports import list_ports
+    from host_tools.line.ports import list_ports
 
     found = [port._asdict() for port in list_ports()]
     show(found, ["path", "vid_pid", "description"], as_json=as_json)
@@ -23,8 +23,8 @@ def ports(as_json: JsonOption = False) -> None:
 @app.command(epilog="Example: probe --port auto. Exit code 0 when it can be paired, else 1.")
 def probe(port: PortOption = "auto", as_json: JsonOption = False) -> None:
     """Name the state of what is on a port, with one next step; at most five seconds."""
-    from host_tools import ports as all_ports
-    from host_tools import probe as prober
+    from host_tools.line import ports as all_ports
+    from host_tools.line import probe as prober
 
     path = all_ports.choose(port)
     probed = prober.probe(path)

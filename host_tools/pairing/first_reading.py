@@ -8,10 +8,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from host_tools.line.ports import DeviceError
 from host_tools.pairing.errors import GatewayRefused, KeyRefused, NoReading, NotReady
 from host_tools.pairing.gateway_client import READ_NOW, GatewayClient
 from host_tools.pairing.on_device import DeviceLike
-from host_tools.ports import DeviceError
 from wire import obis
 
 LOOK_S = 0.25

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from host_tools.line.ports import DeviceError
 from host_tools.pairing.errors import PairingError
 from host_tools.pairing.progress import Note, Progress
-from host_tools.ports import DeviceError
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 

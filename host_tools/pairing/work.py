@@ -34,7 +34,7 @@ READY = ("friendly_repl", "raw_repl", "our_firmware")  # states of a port that c
 
 
 class ProbedLike(Protocol):
-    """What host_tools.probe.probe gives."""
+    """What host_tools.line.probe.probe gives."""
 
     @property
     def state(self) -> str: ...

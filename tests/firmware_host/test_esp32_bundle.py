@@ -9,8 +9,8 @@ import pytest
 
 from host_tools.board_profiles import profile
 from host_tools.bundle import BOARDS, LOADER, compile_bundle, compiled, write_slot
+from host_tools.bundling.short_names import renamed
 from host_tools.micropython import ROOT, find_micropython
-from host_tools.short_names import renamed
 from tests.support.a_meter import settings
 
 # Written with the names of our source; it runs with those of the bundle.

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from host_tools.ciphered import new_signing_key
 from host_tools.device import Device
+from host_tools.locking.ciphered import new_signing_key
 from tests.support.running_gateway import RunningGateway
 from tests.support.virtual.an_image import a_flashed_board
 from tests.support.virtual.virtual_board import VirtualBoard

@@ -11,10 +11,10 @@ from esptool import cmds, loader, util
 from esptool.logger import log
 from esptool.targets import esp32, esp32c3, esp32c6, esp32s3
 
-from host_tools import chip as adapter
-from host_tools import chip_errors, ports
-from host_tools.chip import Chip, quiet
-from host_tools.chip_errors import (
+from host_tools.flashing import chip as adapter
+from host_tools.flashing import chip_errors
+from host_tools.flashing.chip import Chip, quiet
+from host_tools.flashing.chip_errors import (
     SIGNS,
     ChipError,
     ChipLocked,
@@ -26,7 +26,8 @@ from host_tools.chip_errors import (
     WrongBootMode,
     named,
 )
-from host_tools.ports import DeviceError, LinkLost, NoPermission, PortBusy, PortMissing
+from host_tools.line import ports
+from host_tools.line.ports import DeviceError, LinkLost, NoPermission, PortBusy, PortMissing
 from tests.support.virtual.rom_bootloader import RomBootloader
 from tests.support.virtual.virtual_board import VirtualBoard
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from host_tools import bundle
-from host_tools.ciphered import ciphered, new_flash_key
 from host_tools.cli.flash import built_image
+from host_tools.flashing.kept import SAVED
 from host_tools.image import filesystem, partitions
 from host_tools.image.build import IDENTITY_KEYS, merged
 from host_tools.image.errors import TableRefused
-from host_tools.kept import SAVED
+from host_tools.locking.ciphered import ciphered, new_flash_key
 from tests.support.a_bench import json_lines, run
 from tests.support.a_firmware import a_firmware
 from tests.support.flashing import ENCRYPTED, VFS_AT, content, files_of, with_registers

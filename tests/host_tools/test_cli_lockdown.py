@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from host_tools import lockdown as locking
 from host_tools.cli import lockdown as command
 from host_tools.levels import L0, Level
-from host_tools.lockdown import Locked
+from host_tools.locking import lockdown as locking
+from host_tools.locking.lockdown import Locked
 from tests.support.a_bench import json_lines, run
 
 METER_ID = "00112233445566bb"

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from host_tools import buffered_port, raw_repl, told
 from host_tools.device import (
     Device,
     DeviceError,
@@ -21,7 +20,8 @@ from host_tools.device import (
     PortBusy,
     PortMissing,
 )
-from host_tools.raw_repl import OPEN_PAUSE_S
+from host_tools.line import buffered_port, raw_repl, told
+from host_tools.line.raw_repl import OPEN_PAUSE_S
 from tests.host_tools.test_ports import barred
 from tests.support.virtual.virtual_board import VirtualBoard
 

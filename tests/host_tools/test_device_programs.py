@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from host_tools import device, on_board, raw_repl
-from host_tools.buffered_port import BufferedPort
+from host_tools import device
 from host_tools.device import (
     Device,
     DeviceFailed,
     NoRepl,
 )
+from host_tools.line import on_board, raw_repl
+from host_tools.line.buffered_port import BufferedPort
 from tests.support.a_meter import settings
 from tests.support.virtual import an_image
 from tests.support.virtual.an_image import a_flashed_board

@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 
 from host_tools import flash as flashing
-from host_tools import ports
-from host_tools.chip import Chip
-from host_tools.chip_errors import (
+from host_tools.flash import Flashed, flash
+from host_tools.flashing.chip import Chip
+from host_tools.flashing.chip_errors import (
     ChipLocked,
     FlashTooSmall,
     NotLocked,
     RegistersEndangered,
     WrongChip,
 )
-from host_tools.flash import Flashed, flash
 from host_tools.image import filesystem
 from host_tools.image.build import Image, Part
-from host_tools.ports import Port, SeveralPorts
+from host_tools.line import ports
+from host_tools.line.ports import Port, SeveralPorts
 from tests.support import an_image as images
 from tests.support.flashing import (
     ENCRYPTED,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from host_tools.image import filesystem
-from host_tools.ports import DeviceError
+from host_tools.line.ports import DeviceError
 from tests.support.flashing import (
     VFS_AT,
     bare,

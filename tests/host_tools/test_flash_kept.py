@@ -3,16 +3,16 @@
 import pytest
 
 from host_tools import flash as flashing
-from host_tools import kept
-from host_tools.chip import Chip
-from host_tools.chip_errors import (
+from host_tools.flashing import kept
+from host_tools.flashing.chip import Chip
+from host_tools.flashing.chip_errors import (
     RegistersEndangered,
     RegistersLost,
 )
+from host_tools.flashing.kept import METER, SETTINGS
 from host_tools.image import filesystem, nvs, partitions
 from host_tools.image.build import NVS, Settings, build
 from host_tools.image.partitions import Partition
-from host_tools.kept import METER, SETTINGS
 from tests.support.a_firmware import WITH_VFS, WITHOUT_VFS, a_firmware
 from tests.support.an_image import a_board, a_small_application, an_identity
 from tests.support.flashing import (

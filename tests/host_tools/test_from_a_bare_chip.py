@@ -14,18 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from host_tools.chip_errors import WrongChip
 from host_tools.device import Device
 from host_tools.flash import flash
+from host_tools.flashing.chip_errors import WrongChip
 from host_tools.image import nvs
 from host_tools.image.build import Image, build
+from host_tools.line.ports import DeviceError, LinkLost, PortBusy
+from host_tools.line.probe import probe
 from host_tools.pairing import pair
 from host_tools.pairing.first_reading import DONE, LOOK_S, READING_WAIT_S
 from host_tools.pairing.gateway_client import READ_NOW
 from host_tools.pairing.stages import StageFailed, Stopped
 from host_tools.pairing.work import Job, Tools
-from host_tools.ports import DeviceError, LinkLost, PortBusy
-from host_tools.probe import probe
 from tests.support.a_firmware import a_firmware
 from tests.support.a_pairing import Told, a_job
 from tests.support.an_image import SETTINGS, a_board, an_application

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from host_tools.chip import Chip
-from host_tools.chip_errors import ChipLocked
+from host_tools.flashing.chip import Chip
+from host_tools.flashing.chip_errors import ChipLocked
 from host_tools.levels import L0, L1, L2, LEVELS, MEANING, Level, Locks, level_from, level_named
-from host_tools.lockdown import level_of
+from host_tools.locking.lockdown import level_of
 from tests.support.lock_bench import OPEN
 from tests.support.virtual.chips import CHIPS
 from tests.support.virtual.rom_bootloader import RomBootloader

@@ -6,15 +6,15 @@ from typing import Any, NoReturn
 
 import pytest
 
-from host_tools import ciphered as ciphering
-from host_tools import lockdown
-from host_tools.chip_errors import ChipSilent, WrongChip
-from host_tools.efuses import Efuses
+from host_tools.flashing.chip_errors import ChipSilent, WrongChip
 from host_tools.image import nvs
 from host_tools.image.build import build
 from host_tools.image.errors import FirmwareRefused
 from host_tools.levels import L0, L1, L2, Locks
-from host_tools.lockdown import (
+from host_tools.locking import ciphered as ciphering
+from host_tools.locking import lockdown
+from host_tools.locking.efuses import Efuses
+from host_tools.locking.lockdown import (
     AlreadyBurned,
     LacksFeature,
     LockIncomplete,

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from host_tools import ciphered as ciphering
-from host_tools import lockdown
 from host_tools.flash import Flashed
 from host_tools.image import partitions
 from host_tools.image.build import Image
 from host_tools.image.errors import TableRefused
 from host_tools.levels import L1, L2, Level, level_from
-from host_tools.lock_steps import steps
-from host_tools.lockdown import lock_down
+from host_tools.locking import ciphered as ciphering
+from host_tools.locking import lockdown
+from host_tools.locking.lock_steps import steps
+from host_tools.locking.lockdown import lock_down
 from tests.support.a_firmware import OFFSETS
 from tests.support.lock_bench import METER_ID, OPEN, Bench, an_image
 from tests.support.virtual.virtual_board import VirtualBoard

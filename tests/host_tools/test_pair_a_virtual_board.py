@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from host_tools.device import Device
+from host_tools.line.probe import probe
 from host_tools.pairing import pair
 from host_tools.pairing.stages import StageFailed, Stopped
 from host_tools.pairing.work import Job, Tools
-from host_tools.probe import probe
 from tests.support.a_pairing import WIFI_PASSWORD, Told, a_job
 from tests.support.gateway import journal_of
 from tests.support.running_gateway import RunningGateway

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from serial.tools.list_ports_common import ListPortInfo
 
-from host_tools import ports
-from host_tools.ports import NoPermission, Port, PortBusy, PortMissing, SeveralPorts
+from host_tools.line import ports
+from host_tools.line.ports import NoPermission, Port, PortBusy, PortMissing, SeveralPorts
 from tests.support.virtual.virtual_board import VirtualBoard
 
 NOBODY = 65534

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from host_tools import heard, ports, probe
+from host_tools.line import heard, ports, probe
+from host_tools.line.probe import Probed
 from host_tools.micropython import ROOT
-from host_tools.probe import Probed
 from tests.host_tools.test_ports import barred
 from tests.support.a_meter import NOON_S, settings
 from tests.support.virtual import an_image

@@ -7,9 +7,9 @@ import pytest
 from esptool import cmds
 from esptool.targets import CHIP_DEFS
 
-from host_tools.ciphered import new_signing_key
 from host_tools.image import partitions, published
 from host_tools.image.errors import FirmwareRefused, TableRefused, WrongFirmware
+from host_tools.locking.ciphered import new_signing_key
 from tests.support.a_firmware import (
     OFFSETS,
     OTA,

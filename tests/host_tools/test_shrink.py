@@ -2,8 +2,8 @@
 
 import subprocess
 
+from host_tools.bundling.shrink import shrunk
 from host_tools.micropython import find_micropython
-from host_tools.shrink import shrunk
 
 
 def shrink(source: str, **others: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from host_tools.checks.case import Asked
 from host_tools.checks.checked import Checked
 from host_tools.doctor import Diagnosis, Tools, doctor
-from host_tools.probe import NEXT_STEPS
+from host_tools.line.probe import NEXT_STEPS
 
 FIRST_S_MAX = 5.0
 

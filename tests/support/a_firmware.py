@@ -11,7 +11,7 @@ from pathlib import Path
 
 import espsecure
 
-from host_tools.chip import quiet
+from host_tools.flashing.chip import quiet
 from host_tools.image import partitions
 from host_tools.image.partitions import APP, DATA, FACTORY, FILES, NVS, OTA_0, OTADATA, PHY
 from host_tools.image.partitions import Partition as Row

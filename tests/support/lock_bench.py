@@ -4,12 +4,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from host_tools.efuses import Efuses
 from host_tools.flash import Flashed
 from host_tools.image import nvs
 from host_tools.image.build import Image, build
 from host_tools.levels import L0, L2, Level
-from host_tools.lockdown import Locked, lock_down
+from host_tools.locking.efuses import Efuses
+from host_tools.locking.lockdown import Locked, lock_down
 from tests.support.a_firmware import a_firmware, a_signed_firmware
 from tests.support.an_image import SETTINGS, a_board, a_small_application, an_identity
 

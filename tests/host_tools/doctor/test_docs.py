@@ -9,8 +9,8 @@ from host_tools import doctor
 from host_tools.checks import current, itself, line, memory, pulses, reach, rings
 from host_tools.checks.case import PULSES_MAX, PULSES_S, PULSES_S_MAX
 from host_tools.checks.checked import ANY_STEPS
+from host_tools.line.probe import NEXT_STEPS
 from host_tools.micropython import ROOT
-from host_tools.probe import NEXT_STEPS
 
 PAGE = (ROOT / "docs/doctor.md").read_text("utf-8")
 EVERY = "every check that asks the board"

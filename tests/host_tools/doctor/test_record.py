@@ -14,9 +14,9 @@ from host_tools.checks.case import Asked, Case
 from host_tools.checks.checked import Checked
 from host_tools.device import Device, NoRepl
 from host_tools.doctor import Tools
+from host_tools.line.probe import NEXT_STEPS, Probed
 from host_tools.pairing.gateway_client import GatewayClient
 from host_tools.pairing.identity import Secret, fresh
-from host_tools.probe import NEXT_STEPS, Probed
 from tests.support.a_bench import a_setup_file, json_lines, run
 from tests.support.a_diagnosis import looked
 from tests.support.a_doctored_board import (

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from host_tools import doctor as doctor_module
-from host_tools import ports
 from host_tools.device import DeviceTimeout, LinkLost, NoRepl, PortBusy
 from host_tools.doctor import Diagnosis, Tools, doctor
-from host_tools.ports import SeveralPorts
-from host_tools.probe import NEXT_STEPS, STATES, Probed
+from host_tools.line import ports
+from host_tools.line.ports import SeveralPorts
+from host_tools.line.probe import NEXT_STEPS, STATES, Probed
 from tests.host_tools.test_ports import barred
 from tests.support.a_diagnosis import looked
 from tests.support.a_doctored_board import (

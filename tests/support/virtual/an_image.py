@@ -30,7 +30,7 @@ NVS, METER, VFS = (0x9000, 0x6000), (0x200000, 0x100000), 0x300000
 OLD_DISK, NEW_DISK = 0x00020000, 0x00020001
 KEPT = ROOT / ".pytest_cache/virtual"  # compiled applications, for the next process
 _DATA, _APP = 1, 0
-_TOOLS = re.compile(r"^from host_tools\.(\w+) import", re.MULTILINE)
+_TOOLS = re.compile(r"^from host_tools\.([\w.]+) import", re.MULTILINE)
 
 
 def partition_table(flash_bytes: int = 4 * MIB) -> bytes:
@@ -96,8 +96,9 @@ def _digest_of_sources() -> str:
     for path in paths:  # it grows by what of host_tools the compiler imports
         source = path.read_text("utf-8")
         hasher.update(f"{path}\n{source}".encode())
-        if path.parent.name == "host_tools":
-            used = (ROOT / f"host_tools/{name}.py" for name in _TOOLS.findall(source))
+        if path.is_relative_to(ROOT / "host_tools"):
+            names = (name.replace(".", "/") for name in _TOOLS.findall(source))
+            used = (ROOT / f"host_tools/{name}.py" for name in names)
             paths += [found for found in used if found not in paths]
     return hasher.hexdigest()
 

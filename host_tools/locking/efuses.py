@@ -9,9 +9,9 @@ from typing import Any
 
 import espefuse
 
-from host_tools.chip import errors, quiet
-from host_tools.chip_errors import ChipError
 from host_tools.closing import Closing
+from host_tools.flashing.chip import errors, quiet
+from host_tools.flashing.chip_errors import ChipError
 from host_tools.image.published import CHIP_IDS
 
 KEY_BLOCKS = tuple(f"BLOCK_KEY{number}" for number in range(5))  # the sixth takes no XTS key

@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
-from host_tools import ports
-from host_tools.buffered_port import STEP_S, BufferedPort, Late
-from host_tools.ports import DeviceError, LinkLost, PortBusy
-from host_tools.told import told_error
+from host_tools.line import ports
+from host_tools.line.buffered_port import STEP_S, BufferedPort, Late
+from host_tools.line.ports import DeviceError, LinkLost, PortBusy
+from host_tools.line.told import told_error
 
 ENTER_WAIT_S = 10.0
 RESTART_WAIT_S = 5.0

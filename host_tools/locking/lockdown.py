@@ -10,19 +10,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from host_tools import ciphered as ciphering
-from host_tools.chip import Chip
-from host_tools.chip_errors import ChipError, WrongChip
-from host_tools.efuses import Efuses
 from host_tools.flash import Flashed, flash
+from host_tools.flashing.chip import Chip
+from host_tools.flashing.chip_errors import ChipError, WrongChip
+from host_tools.flashing.kept import METER, SETTINGS
 from host_tools.image.build import NVS, NVS_KEYS, Image
-from host_tools.kept import METER, SETTINGS
 from host_tools.levels import L1, L2, Level, Locks, level_from
-from host_tools.lock_steps import BURN, DIGEST, DIGEST_0, KEY, SECURE_BOOT_FROM, XTS, Step, begun
-from host_tools.lock_steps import burned as is_burned
-from host_tools.lock_steps import steps as steps_to
+from host_tools.line.ports import DeviceError, choose
+from host_tools.locking import ciphered as ciphering
+from host_tools.locking.efuses import Efuses
+from host_tools.locking.lock_steps import (
+    BURN,
+    DIGEST,
+    DIGEST_0,
+    KEY,
+    SECURE_BOOT_FROM,
+    XTS,
+    Step,
+    begun,
+)
+from host_tools.locking.lock_steps import burned as is_burned
+from host_tools.locking.lock_steps import steps as steps_to
 from host_tools.pairing.files import private_folder, read_input, write_durably
-from host_tools.ports import DeviceError, choose
 
 Confirm = Callable[[str], str]  # shows a question, gives what was typed
 Report = Callable[[str], None]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from host_tools.efuses import Efuses
 from host_tools.levels import L2
+from host_tools.locking.efuses import Efuses
 
 KEY, DIGEST, BURN, CLOSE = "key", "digest", "burn", "close"
 XTS, DIGEST_0 = "XTS_AES_128_KEY", "SECURE_BOOT_DIGEST0"

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from host_tools.chip import BLANK, SECTOR_BYTES, Chip
-from host_tools.chip_errors import RegistersEndangered, RegistersLost
+from host_tools.flashing.chip import BLANK, SECTOR_BYTES, Chip
+from host_tools.flashing.chip_errors import RegistersEndangered, RegistersLost
 from host_tools.image import filesystem, nvs, partitions
 from host_tools.image.build import NVS, NVS_KEYS, TABLE, VFS, Image
 from host_tools.image.errors import FilesRefused, TableRefused

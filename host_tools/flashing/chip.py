@@ -16,7 +16,8 @@ from esptool import cmds
 from esptool.logger import TemplateLogger, log
 from esptool.util import FatalError
 
-from host_tools.chip_errors import (
+from host_tools.closing import Closing
+from host_tools.flashing.chip_errors import (
     BaudRefused,
     ChipError,
     ChipLocked,
@@ -25,9 +26,8 @@ from host_tools.chip_errors import (
     StubFailed,
     named,
 )
-from host_tools.closing import Closing
 from host_tools.levels import Locks
-from host_tools.ports import BAUD, DeviceError, LinkLost
+from host_tools.line.ports import BAUD, DeviceError, LinkLost
 
 FAST_BAUD = 460_800  # what every USB bridge on our boards does
 CONNECT_TRIES = 4  # one for each way of pulling EN and IO0 that esptool knows

@@ -2,8 +2,8 @@
 
 One name gets one other name in all files of the bundle, wherever it stands, so what agreed before
 agrees after. A name stays when something that is not in the bundle may call it: what a library has
-(host_tools/library_names.py), any word of a string, a keyword of a call, a module, an error (a log
-tells its name), a dunder. Arguments, which no other function sees, then get letters of their own.
+(library_names.py), any word of a string, a keyword of a call, a module, an error (a log tells its
+name), a dunder. Arguments, which no other function sees, then get letters of their own.
 The same sources always get the same names.
 """
 
@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TypeGuard
 
-from host_tools.library_names import LIBRARY_NAMES
+from host_tools.bundling.library_names import LIBRARY_NAMES
 
 FIXED = {"main", "VERSION"}  # the loader calls the one; a person looks for the other
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

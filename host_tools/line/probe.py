@@ -10,8 +10,8 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from host_tools import ports
-from host_tools.heard import (
+from host_tools.line import ports
+from host_tools.line.heard import (
     BOOT_LOOP,
     CORRUPT_FILESYSTEM,
     FRIENDLY_REPL,
@@ -25,7 +25,7 @@ from host_tools.heard import (
     name_state,
     names_program,
 )
-from host_tools.ports import DeviceError, LinkLost, NoPermission, PortBusy, PortMissing
+from host_tools.line.ports import DeviceError, LinkLost, NoPermission, PortBusy, PortMissing
 
 BUDGET_S = 5.0
 PORT_BUSY, NO_PERMISSION, PORT_MISSING = PortBusy.reason, NoPermission.reason, PortMissing.reason

@@ -6,7 +6,7 @@
 import re
 from typing import NamedTuple
 
-from host_tools.ports import DeviceError, LinkLost, NoPermission, PortBusy, PortMissing
+from host_tools.line.ports import DeviceError, LinkLost, NoPermission, PortBusy, PortMissing
 
 
 class ChipError(DeviceError):

@@ -1,6 +1,6 @@
 """An image as flash encryption has it: each part enciphered for where it lies; keys in files.
 
-What lies in it is a key's: the same key must be burned into the chip (host_tools/lockdown.py).
+What lies in it is a key's: the same key must be burned into the chip (lockdown.py).
 """
 
 import io
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import espsecure
 
-from host_tools.chip import errors, quiet
-from host_tools.chip_errors import ChipError
+from host_tools.flashing.chip import errors, quiet
+from host_tools.flashing.chip_errors import ChipError
 from host_tools.image import partitions, published
 from host_tools.image.build import BOOTLOADER, TABLE, Image, Part
 from host_tools.image.errors import FirmwareRefused

@@ -14,9 +14,18 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple, TypeGuard
 
-from host_tools.inline import inline_once
-from host_tools.library_names import LIBRARY_NAMES
-from host_tools.short_names import FIXED, Names, Trees, fields, names, shared_names, shorten
+from host_tools.bundling.dead_names import Uncalled, defines, drop_dead, live_names, uses
+from host_tools.bundling.inline import inline_once
+from host_tools.bundling.library_names import LIBRARY_NAMES
+from host_tools.bundling.short_names import (
+    FIXED,
+    Names,
+    Trees,
+    fields,
+    names,
+    shared_names,
+    shorten,
+)
 
 HOST_MODULES = {"cbor2", "cryptography", "wire.unpack"}  # tried first where there is a host
 ERRORS = "wire/errors.py"
@@ -47,18 +56,18 @@ def shrunk(sources: dict[str, str], kept: tuple[str, ...] = (), outside: str = "
         _Inlined(known, _modules_by_name(tree, numbers), numbers).visit(tree)
         if path.startswith("wire/"):
             _Untold(_classes(trees.get(ERRORS))).visit(tree)
-    roots = {name for path in kept for node in trees[path].body if (name := _defines(node))}
+    roots = {name for path in kept for node in trees[path].body if (name := defines(node))}
     live = live_names(trees, ROOTS | roots)
     reached = {name for tree in trees.values() for name in _reached(tree, numbers)}
     stays = {name for path in kept for name in names(trees[path])}
     stays |= set(shared_names(ast.parse(outside))) | FIXED
     for path, tree in trees.items():
         theirs = {name for module, name in reached if module == _module(path)}
-        _drop_dead(tree, live, theirs)
+        drop_dead(tree, live, theirs)
         inline_once(tree, theirs | stays)
-    called = {name for tree in trees.values() for name in _uses(tree)} | stays | LIBRARY_NAMES
+    called = {name for tree in trees.values() for name in uses(tree)} | stays | LIBRARY_NAMES
     for tree in trees.values():
-        _Uncalled(called).visit(tree)
+        Uncalled(called).visit(tree)
     short = shorten(trees, stays)
     for tree in trees.values():
         _Joined().visit(tree)
@@ -222,55 +231,6 @@ def _module(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-# ------------------------------------------------------------------ dead names
-
-
-def live_names(trees: Trees, roots: set[str]) -> set[str]:
-    """Every name that is used, from what runs at import and the roots on; in whichever file."""
-    waiting: dict[str, list[set[str]]] = {}  # uses of a definition, until its name is live
-    todo: list[set[str]] = [set(roots)]
-    for tree in trees.values():
-        for node in tree.body:
-            name = _defines(node)
-            if name is None:
-                todo.append(_uses(node))
-            else:
-                waiting.setdefault(name, []).append(_uses(node))
-    live: set[str] = set()
-    while todo:
-        for name in todo.pop() - live:
-            live.add(name)
-            todo += waiting.pop(name, [])
-    return live
-
-
-def _defines(node: ast.stmt) -> str | None:
-    """The one name that a statement without any other effect defines."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return None if node.decorator_list else node.name
-    if isinstance(node, ast.AugAssign) or (isinstance(node, ast.Assign) and len(node.targets) == 1):
-        target = node.target if isinstance(node, ast.AugAssign) else node.targets[0]
-        calls = [part.func for part in ast.walk(node.value) if isinstance(part, ast.Call)]
-        if isinstance(target, ast.Name) and all(ast.unparse(f) == "namedtuple" for f in calls):
-            return target.id
-    return None
-
-
-def _uses(node: ast.AST) -> set[str]:
-    """Names, attributes, words in strings, and what is imported as something else."""
-    found: set[str] = set()
-    for part in ast.walk(node):
-        if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Store):
-            found.add(part.id)
-        elif isinstance(part, ast.Attribute):
-            found.add(part.attr)
-        elif isinstance(part, ast.ImportFrom):
-            found |= {alias.name for alias in part.names if alias.asname}
-        elif isinstance(part, ast.Constant) and isinstance(part.value, str):
-            found |= {part.value} if part.value.isidentifier() else set()
-    return found
-
-
 def _reached(tree: ast.Module, numbers: Numbers) -> Iterator[tuple[str, str]]:
     """What a file has of others, as (module, name)."""
     modules = _modules_by_name(tree, numbers)
@@ -279,40 +239,6 @@ def _reached(tree: ast.Module, numbers: Numbers) -> Iterator[tuple[str, str]]:
             yield from ((node.module or "", alias.name) for alias in node.names)
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             yield modules.get(node.value.id, ""), node.attr
-
-
-def _drop_dead(tree: ast.Module, live: set[str], reached: set[str]) -> None:
-    """Leaves out what is not live, and imports of what neither this file uses nor another has
-    from it."""
-    tree.body = [node for node in tree.body if _defines(node) is None or _defines(node) in live]
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | reached
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            node.names = [alias for alias in node.names if (alias.asname or alias.name) in used]
-    _Emptied().visit(tree)
-
-
-class _Emptied(ast.NodeTransformer):
-    """An import of nothing is left out; a body never stays empty."""
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
-        return node if node.names else ast.Pass()
-
-
-class _Uncalled(ast.NodeTransformer):
-    """Methods that nobody can call are left out; Python itself calls those with underscores."""
-
-    def __init__(self, called: set[str]) -> None:
-        self._called = called
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-        node.body = [
-            part
-            for part in node.body
-            if not isinstance(part, functions) or part.name[:2] == "__" or part.name in self._called
-        ] or [ast.Pass()]
-        return self.generic_visit(node)
 
 
 # ------------------------------------------------------------------ texts

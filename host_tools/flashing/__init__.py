@@ -1,0 +1,1 @@
+"""A chip in its bootloader, and what of its flash must stay."""

@@ -1,0 +1,1 @@
+"""Locking a chip for good: eFuses, keys, steps that are not undone."""
