@@ -22,6 +22,7 @@ from host_tools.line.ports import DeviceError, LinkLost, PortBusy
 from host_tools.line.told import told_error
 
 ENTER_WAIT_S = 10.0
+CLOSE_WAIT_S = 3.0  # a board that does not come back has been told of by then
 RESTART_WAIT_S = 5.0
 OPEN_TRIES, OPEN_PAUSE_S = 4, 0.25
 OUTPUT_BYTES_MAX = 2 << 20  # of one piece of code
@@ -90,7 +91,7 @@ class RawRepl:
         """Let go of the port; a program that was interrupted runs again."""
         with suppress(DeviceError):
             if self.interrupted:
-                self.restart()
+                self.restart(CLOSE_WAIT_S)
             elif self._at_prompt:
                 self._write(b"\r\x02")
         with suppress(OSError):
@@ -150,9 +151,9 @@ class RawRepl:
             raise DeviceFailed(*told_error(trace.decode("utf-8", "replace"), code))
         return said
 
-    def restart(self) -> None:
+    def restart(self, timeout_s: float = ENTER_WAIT_S) -> None:
         """Leave the raw REPL and reset softly, so that main.py runs; pulse counters go on."""
-        self.enter(ENTER_WAIT_S)
+        self.enter(timeout_s)
         self._write(b"\r\x02")
         self._hears(_FRIENDLY, RESTART_WAIT_S)
         self._write(b"\x04")
