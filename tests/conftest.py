@@ -1,5 +1,6 @@
 """What every test session here does: every runtime for dual files, and no skips."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,8 @@ class Word32:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun behind a shell's `&`
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start must hear it
     session.config.pluginmanager.register(Word32())
     if is_whole(session.config):
         session.config.pluginmanager.register(WholeRun(TESTS.parent))
