@@ -3,8 +3,6 @@
 options.board is the board's file, options.way "wifi" or "ethernet".
 tests/host_tools/test_board_definitions.py holds it against what the board imports.
 """
-# ruff: noqa: F821
-# mypy: disable-error-code="name-defined"
 
 ROOT = "$(BOARD_DIR)/../.."
 OPTIMISED = 3  # no asserts, no line numbers, as in a bundle

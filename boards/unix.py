@@ -17,7 +17,9 @@ from firmware.storage import FlashTooSmall
 try:  # a virtual board has a chip's module esp32: the tests' fake, with partitions and NVS
     from boards.parts import identity, partition
 except ImportError:
-    identity = partition = None  # type: ignore[assignment]
+    is_virtual = False
+else:
+    is_virtual = True
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 RESTART_CODE = 75  # sysexits.h, EX_TEMPFAIL
 SPEED_MAX = 1_000_000
-FLASH_BLOCKS = 256  # 1 MiB, as the partition of the boards to come
+FLASH_BLOCKS = 256  # 1 MiB, as the chips' partition `meter`
 _BOARD_KEYS = ("household", "speed")
 _CHIP_KEYS = ("wifi_name", "wifi_password")  # taken and not needed: this computer has a network
 _SCRIPT = "world.json"  # in the folder `world`, if that is there: household and speed
@@ -45,7 +47,7 @@ def main(arguments: "list[str]") -> int:
     except OSError as error:
         return _fail("the meter stopped: " + _name_of(error) + " in " + folder, 1)
     except KeyboardInterrupt:
-        if identity is not None:  # to the prompt, as on a chip
+        if is_virtual:  # to the prompt, as on a chip
             raise
         return 0
     return 0
@@ -62,9 +64,9 @@ def make_board(folder: str) -> Board:
         settings.update(_read_config(world_folder, _SCRIPT))
     else:
         world_folder = folder
-    if identity is not None:
+    if is_virtual:
         identity.add_identity(settings)
-    config = parse(settings, _BOARD_KEYS if identity is None else _BOARD_KEYS + _CHIP_KEYS)
+    config = parse(settings, _BOARD_KEYS + _CHIP_KEYS if is_virtual else _BOARD_KEYS)
     speed = whole(settings, "speed", 1, SPEED_MAX) if "speed" in settings else 1
     log = Log()
     household = None
@@ -98,7 +100,7 @@ def make_board(folder: str) -> Board:
 
 def _open_flash(folder: str, meter_key: bytes, had_world: bool, log: "Log") -> "tuple[Any, bool]":
     """The meter's flash, and whether one that was there is lost: a partition, or else a file."""
-    if partition is None:
+    if not is_virtual:
         path = _path(folder, "flash.bin")
         had_flash = _exists(path)
         return FileFlash(path, FLASH_BLOCKS, log), had_world and not had_flash

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from host_tools.checks import current, itself, line, memory, pulses, reach, rings, security
@@ -224,7 +225,7 @@ def _look(
 def _looks(case: Case) -> Iterator[tuple[Check, Callable[[], Checked]]]:
     """What is to be done, in order; what several checks need is asked for once."""
     for check, look in _OF_THE_BOARD:
-        yield check, lambda look=look: look(case)  # type: ignore[misc]
+        yield check, partial(look, case)
     level = _once(lambda: security.security(case))
     yield security.SECURITY, level
     if case.asked.record_level:

@@ -1,6 +1,4 @@
 """What is frozen into MicroPython for ESP32 DevKitC: all of the meter, and that it starts."""
-# ruff: noqa: F821
-# mypy: disable-error-code="name-defined"
 
 include("$(BOARD_DIR)/../manifest.py", board="esp32_devkit", way="wifi")
 module("main.py", base_path="$(BOARD_DIR)")

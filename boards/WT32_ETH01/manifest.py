@@ -1,6 +1,4 @@
 """What is frozen into MicroPython for WT32-ETH01: all of the meter, and that it starts."""
-# ruff: noqa: F821
-# mypy: disable-error-code="name-defined"
 
 include("$(BOARD_DIR)/../manifest.py", board="wt32_eth01", way="ethernet")
 module("main.py", base_path="$(BOARD_DIR)")

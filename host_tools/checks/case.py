@@ -255,13 +255,15 @@ def ask(
 def alike(said: object, like: object) -> bool:
     """Whether an answer has the shape of an example."""
     if isinstance(like, tuple):
-        is_list = isinstance(said, list) and len(said) == len(like)
-        return is_list and all(map(alike, said, like))  # type: ignore[call-overload]
+        if not isinstance(said, list) or len(said) != len(like):
+            return False
+        return all(map(alike, said, like))
     if isinstance(like, list):
         return isinstance(said, list) and all(alike(each, like[0]) for each in said)
     if isinstance(like, dict) and like:
-        same = isinstance(said, dict) and said.keys() == like.keys()
-        return same and all(alike(said[key], like[key]) for key in like)  # type: ignore[index]
+        if not isinstance(said, dict) or said.keys() != like.keys():
+            return False
+        return all(alike(said[key], like[key]) for key in like)
     return type(said) is type(like)
 
 

@@ -209,7 +209,7 @@ class _Now(threading.local):
 _now = _Now()
 
 
-class Quiet(TemplateLogger):  # type: ignore[misc]
+class Quiet(TemplateLogger):  # type: ignore[misc]  # esptool asks for this base, and has no types
     """Keeps what esptool says while `quiet` is on in this thread; prints it as ever elsewhere.
 
     It has no state of its own: some versions of esptool take a logger's class alone.
