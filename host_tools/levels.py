@@ -10,8 +10,9 @@ MEANING = {
         "can replace the program."
     ),
     L1: (
-        "flash encryption with stock firmware. The program cannot be read or replaced without the "
-        "key file; NVS and files are not covered, so a USB cable still reads the meter key."
+        "flash encryption with stock firmware. MicroPython cannot be read or replaced without the "
+        "key file; NVS and files are not covered and its prompt is open, so a USB cable still "
+        "reads the meter key and can replace the meter's program."
     ),
     L2: (
         "locked: a build of our own with secure boot v2, flash encryption for good and encrypted "

@@ -21,7 +21,7 @@ def test_levels_are_named_and_honest() -> None:
     with pytest.raises(ValueError, match="one of L0, L1, L2, not 'L3'"):
         level_named("L3")
     assert set(MEANING) == set(LEVELS)
-    assert "USB cable still reads the meter key" in MEANING[L1]
+    assert "USB cable still reads the meter key and can replace the meter's program" in MEANING[L1]
 
 
 @pytest.mark.parametrize(
